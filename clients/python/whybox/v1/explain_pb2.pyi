@@ -1,0 +1,188 @@
+from whybox.v1 import explanation_pb2 as _explanation_pb2
+from whybox.v1 import method_pb2 as _method_pb2
+from whybox.v1 import spec_pb2 as _spec_pb2
+from whybox.v1 import tensor_pb2 as _tensor_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("model", "instances", "targets", "space", "spec", "seed", "mode", "max_queries", "render", "lime", "occlusion")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    INSTANCES_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
+    SPACE_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    MAX_QUERIES_FIELD_NUMBER: _ClassVar[int]
+    RENDER_FIELD_NUMBER: _ClassVar[int]
+    LIME_FIELD_NUMBER: _ClassVar[int]
+    OCCLUSION_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    instances: _containers.RepeatedCompositeFieldContainer[Instance]
+    targets: _containers.RepeatedCompositeFieldContainer[TargetChoice]
+    space: _explanation_pb2.ScoreSpace
+    spec: _spec_pb2.ModelSpec
+    seed: int
+    mode: _explanation_pb2.Mode
+    max_queries: int
+    render: _containers.RepeatedScalarFieldContainer[_explanation_pb2.RenderFormat]
+    lime: _method_pb2.LimeParams
+    occlusion: _method_pb2.OcclusionParams
+    def __init__(self, model: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., targets: _Optional[_Iterable[_Union[TargetChoice, _Mapping]]] = ..., space: _Optional[_Union[_explanation_pb2.ScoreSpace, str]] = ..., spec: _Optional[_Union[_spec_pb2.ModelSpec, _Mapping]] = ..., seed: _Optional[int] = ..., mode: _Optional[_Union[_explanation_pb2.Mode, str]] = ..., max_queries: _Optional[int] = ..., render: _Optional[_Iterable[_Union[_explanation_pb2.RenderFormat, str]]] = ..., lime: _Optional[_Union[_method_pb2.LimeParams, _Mapping]] = ..., occlusion: _Optional[_Union[_method_pb2.OcclusionParams, _Mapping]] = ...) -> None: ...
+
+class Instance(_message.Message):
+    __slots__ = ("tensors", "text", "picture", "record")
+    TENSORS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    tensors: _tensor_pb2.Tensors
+    text: str
+    picture: _tensor_pb2.Tensor
+    record: Record
+    def __init__(self, tensors: _Optional[_Union[_tensor_pb2.Tensors, _Mapping]] = ..., text: _Optional[str] = ..., picture: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., record: _Optional[_Union[Record, _Mapping]] = ...) -> None: ...
+
+class Record(_message.Message):
+    __slots__ = ("fields",)
+    class FieldsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Value
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Value, _Mapping]] = ...) -> None: ...
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    fields: _containers.MessageMap[str, Value]
+    def __init__(self, fields: _Optional[_Mapping[str, Value]] = ...) -> None: ...
+
+class Value(_message.Message):
+    __slots__ = ("number", "text")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    number: float
+    text: str
+    def __init__(self, number: _Optional[float] = ..., text: _Optional[str] = ...) -> None: ...
+
+class TargetChoice(_message.Message):
+    __slots__ = ("index", "label", "top")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    label: str
+    top: int
+    def __init__(self, index: _Optional[int] = ..., label: _Optional[str] = ..., top: _Optional[int] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("explanations",)
+    EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
+    explanations: _containers.RepeatedCompositeFieldContainer[_explanation_pb2.Explanation]
+    def __init__(self, explanations: _Optional[_Iterable[_Union[_explanation_pb2.Explanation, _Mapping]]] = ...) -> None: ...
+
+class ExplainStreamRequest(_message.Message):
+    __slots__ = ("request",)
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    request: ExplainRequest
+    def __init__(self, request: _Optional[_Union[ExplainRequest, _Mapping]] = ...) -> None: ...
+
+class ExplainStreamResponse(_message.Message):
+    __slots__ = ("plan", "progress", "explanation")
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    plan: Plan
+    progress: Progress
+    explanation: IndexedExplanation
+    def __init__(self, plan: _Optional[_Union[Plan, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., explanation: _Optional[_Union[IndexedExplanation, _Mapping]] = ...) -> None: ...
+
+class Plan(_message.Message):
+    __slots__ = ("rows", "exact", "seconds")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    EXACT_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    rows: _containers.RepeatedScalarFieldContainer[int]
+    exact: bool
+    seconds: float
+    def __init__(self, rows: _Optional[_Iterable[int]] = ..., exact: _Optional[bool] = ..., seconds: _Optional[float] = ...) -> None: ...
+
+class Progress(_message.Message):
+    __slots__ = ("rows_done", "rows_planned", "instances_done")
+    ROWS_DONE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_PLANNED_FIELD_NUMBER: _ClassVar[int]
+    INSTANCES_DONE_FIELD_NUMBER: _ClassVar[int]
+    rows_done: int
+    rows_planned: int
+    instances_done: int
+    def __init__(self, rows_done: _Optional[int] = ..., rows_planned: _Optional[int] = ..., instances_done: _Optional[int] = ...) -> None: ...
+
+class IndexedExplanation(_message.Message):
+    __slots__ = ("index", "explanation")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    explanation: _explanation_pb2.Explanation
+    def __init__(self, index: _Optional[int] = ..., explanation: _Optional[_Union[_explanation_pb2.Explanation, _Mapping]] = ...) -> None: ...
+
+class PlanExplainRequest(_message.Message):
+    __slots__ = ("request",)
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    request: ExplainRequest
+    def __init__(self, request: _Optional[_Union[ExplainRequest, _Mapping]] = ...) -> None: ...
+
+class PlanExplainResponse(_message.Message):
+    __slots__ = ("plan", "notes")
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    plan: Plan
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, plan: _Optional[_Union[Plan, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListMethodsRequest(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
+
+class ListMethodsResponse(_message.Message):
+    __slots__ = ("methods",)
+    METHODS_FIELD_NUMBER: _ClassVar[int]
+    methods: _containers.RepeatedCompositeFieldContainer[MethodInfo]
+    def __init__(self, methods: _Optional[_Iterable[_Union[MethodInfo, _Mapping]]] = ...) -> None: ...
+
+class MethodInfo(_message.Message):
+    __slots__ = ("name", "summary", "citation", "modalities", "version", "parameters", "not_applicable")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    CITATION_FIELD_NUMBER: _ClassVar[int]
+    MODALITIES_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    NOT_APPLICABLE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    summary: str
+    citation: str
+    modalities: _containers.RepeatedScalarFieldContainer[_spec_pb2.Modality]
+    version: str
+    parameters: _containers.RepeatedCompositeFieldContainer[ParameterInfo]
+    not_applicable: str
+    def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., citation: _Optional[str] = ..., modalities: _Optional[_Iterable[_Union[_spec_pb2.Modality, str]]] = ..., version: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[ParameterInfo, _Mapping]]] = ..., not_applicable: _Optional[str] = ...) -> None: ...
+
+class ParameterInfo(_message.Message):
+    __slots__ = ("name", "type", "default", "summary", "choices")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    CHOICES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    type: str
+    default: str
+    summary: str
+    choices: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., default: _Optional[str] = ..., summary: _Optional[str] = ..., choices: _Optional[_Iterable[str]] = ...) -> None: ...

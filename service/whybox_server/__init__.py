@@ -1,0 +1,1 @@
+"""The explanation server. `app` is its composition root; `core` its vocabulary."""

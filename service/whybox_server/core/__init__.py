@@ -1,0 +1,1 @@
+"""The shared vocabulary: queries, rows, targets, results, errors. Depends on numpy alone."""

@@ -1,0 +1,141 @@
+"""Everything that can go wrong for a reason the caller should know.
+
+Each error carries a `Reason` and the facts a caller can act on; `api.status` maps reasons to gRPC
+status codes in one table. Whatever is not a `WhyboxError` is a defect of ours.
+
+    WhyboxError
+    ├── InvalidRequest      every violation at once
+    ├── InputMismatch       an instance does not fit the model
+    ├── UnknownModel
+    ├── MethodUnsupported   this method cannot explain this model
+    ├── ModelRejected       the file is no model, or one that we do not run
+    ├── UploadBroken
+    ├── ModelFailed         the model raised, on these rows
+    ├── ModelOutputInvalid  NaN, wrong number of rows
+    ├── BudgetSpent         thrown into a method; it may answer with what it has
+    ├── Overloaded / TooLarge / Draining / DeadlineExceeded
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Reason(Enum):
+    """Names of `whybox.v1.ErrorReason` without their prefix."""
+
+    INVALID_FIELD = "INVALID_FIELD"
+    INPUT_SIGNATURE_MISMATCH = "INPUT_SIGNATURE_MISMATCH"
+    UNKNOWN_MODEL = "UNKNOWN_MODEL"
+    METHOD_UNSUPPORTED_FOR_MODEL = "METHOD_UNSUPPORTED_FOR_MODEL"
+    MODEL_REJECTED = "MODEL_REJECTED"
+    UPLOAD_BROKEN = "UPLOAD_BROKEN"
+    MODEL_EXECUTION_FAILED = "MODEL_EXECUTION_FAILED"
+    MODEL_OUTPUT_INVALID = "MODEL_OUTPUT_INVALID"
+    QUERY_BUDGET_EXCEEDED = "QUERY_BUDGET_EXCEEDED"
+    OVERLOADED = "OVERLOADED"
+    TOO_LARGE = "TOO_LARGE"
+    SERVER_DRAINING = "SERVER_DRAINING"
+    DEADLINE = "DEADLINE"
+    INTERNAL = "INTERNAL"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One wrong field: its path in the request, what is wrong, and what to do instead."""
+
+    field: str
+    description: str
+
+
+class WhyboxError(Exception):
+    """An error with a reason. `details` are short strings that a program can read."""
+
+    reason: Reason = Reason.INTERNAL
+
+    def __init__(self, message: str, **details: object) -> None:
+        super().__init__(message)
+        self.details: Mapping[str, str] = {key: str(value) for key, value in details.items()}
+
+
+class InvalidRequest(WhyboxError):
+    """One or more fields are wrong; all of them are listed."""
+
+    reason = Reason.INVALID_FIELD
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        super().__init__("; ".join(f"{v.field}: {v.description}" for v in violations))
+        self.violations = tuple(violations)
+
+    @classmethod
+    def of(cls, field: str, description: str) -> InvalidRequest:
+        """A single violation."""
+        return cls([Violation(field, description)])
+
+
+class InputMismatch(WhyboxError):
+    reason = Reason.INPUT_SIGNATURE_MISMATCH
+
+
+class UnknownModel(WhyboxError):
+    reason = Reason.UNKNOWN_MODEL
+
+
+class MethodUnsupported(WhyboxError):
+    reason = Reason.METHOD_UNSUPPORTED_FOR_MODEL
+
+
+class ModelRejected(WhyboxError):
+    """`rule` names the check that failed."""
+
+    reason = Reason.MODEL_REJECTED
+
+
+class UploadBroken(WhyboxError):
+    reason = Reason.UPLOAD_BROKEN
+
+
+class ModelFailed(WhyboxError):
+    reason = Reason.MODEL_EXECUTION_FAILED
+
+
+class ModelOutputInvalid(WhyboxError):
+    reason = Reason.MODEL_OUTPUT_INVALID
+
+
+class BudgetSpent(WhyboxError):
+    """Thrown into a method whose query does not fit; `left` different rows may still be asked."""
+
+    reason = Reason.QUERY_BUDGET_EXCEEDED
+
+    def __init__(self, needed: int, left: int) -> None:
+        super().__init__(
+            f"{needed} more rows are needed and {left} are left; raise max_queries or the deadline",
+            needed=needed,
+            allowed=left,
+        )
+        self.left = left
+
+
+class Overloaded(WhyboxError):
+    """`retry_after_s` predicts when there will be room."""
+
+    reason = Reason.OVERLOADED
+
+    def __init__(self, message: str, retry_after_s: float, **details: object) -> None:
+        super().__init__(message, **details)
+        self.retry_after_s = retry_after_s
+
+
+class Draining(Overloaded):
+    reason = Reason.SERVER_DRAINING
+
+
+class TooLarge(WhyboxError):
+    reason = Reason.TOO_LARGE
+
+
+class DeadlineExceeded(WhyboxError):
+    reason = Reason.DEADLINE

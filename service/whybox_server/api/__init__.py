@@ -1,1 +1,1 @@
-"""TODO."""
+"""The gRPC edge: decodes requests into tasks, encodes answers, and maps errors to statuses."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Runs explanations: admits them, steps their methods, meters what they ask, and says what happened."""

@@ -1,1 +1,12 @@
-"""TODO."""
+"""The methods. A new one adds a file here and its record to `METHODS`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from whybox_server.methods.lime import LIME
+from whybox_server.methods.method import Method
+from whybox_server.methods.occlusion import OCCLUSION
+
+METHODS: tuple[Method[Any, Any], ...] = (LIME, OCCLUSION)
+METHOD = {method.name: method for method in METHODS}

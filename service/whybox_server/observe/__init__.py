@@ -1,1 +1,1 @@
-"""TODO."""
+"""Metrics and logs: they subscribe to the engine's events, and the engine knows neither."""

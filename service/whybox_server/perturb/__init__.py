@@ -1,1 +1,1 @@
-"""TODO."""
+"""Ways to hide or change parts of an instance. Knows no model and no method."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Things that answer queries: cache, batcher, and models behind one small protocol."""

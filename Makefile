@@ -1,0 +1,55 @@
+# What a developer types. Every target makes the environment it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test fast bench lint proto models node clean
+
+demo: .venv/server  ## explain a photograph, a table's row, a text and a time series
+	$(BIN)/python tests/demo/demo.py
+
+test: .venv/dev node  ## the whole suite
+	$(BIN)/python -m pytest tests
+
+fast: .venv/dev  ## unit and contract tests only
+	$(BIN)/python -m pytest tests/unit tests/contract tests/property tests/wire
+
+bench: .venv/bench  ## the speed table
+	$(BIN)/python -m tests.benchmarks
+
+lint: .venv/dev  ## style, types, wire contract, generated stubs
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf breaking --against released.binpb
+	$(BIN)/python proto/generate.py --check
+
+proto: .venv/dev  ## generate the stubs again
+	$(BIN)/python proto/generate.py
+
+models: .venv/dev  ## train the bundled models again (needs torch; see tests/demo/README.md)
+	for script in tests/demo/train/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+
+# The Node.js example is tested where Node.js is installed.
+node:
+	@if command -v npm >/dev/null; then cd clients/node && { [ -d node_modules ] || npm install --no-audit --no-fund --silent; }; fi
+
+.venv/python:
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/server: .venv/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[server]'
+	touch $@
+
+.venv/dev: .venv/server
+	$(PIP) --editable '.[server,dev]'
+	touch $@
+
+# captum stands on torch; a CPU build is enough.
+.venv/bench: .venv/dev
+	$(PIP) torch==2.13.0
+	$(PIP) --editable '.[server,dev,bench]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis out

@@ -1,0 +1,108 @@
+"""The words of the command line, and the help that teaches them. Imports nothing but argparse."""
+
+from __future__ import annotations
+
+import argparse
+
+OVERVIEW = """\
+Explains what a model says: which parts of an instance speak for an answer, and which against it.
+
+  whybox explain --model net.onnx --input dog.png --method lime --png why.png
+  whybox plan    --model net.onnx --input dog.png --method occlusion --param window=32
+  whybox methods
+  whybox serve   --models ./models --listen 127.0.0.1:50051
+"""
+
+EXPLAIN = """\
+examples:
+  whybox explain --model net.onnx --input dog.png --method lime
+  whybox explain --model net.onnx --input dog.png --method occlusion --param window=32 --param stride=16
+  whybox explain --model models/churn --input row.json --method lime --target yes --server localhost:50051
+  whybox explain --model net.onnx --input x.npy --method lime --target top:3 --json - > why.json
+  whybox explain --model net.onnx --input x.npy --method lime --param baseline=0.5 --param segmentation=@cut.npy
+
+The input is what its ending says: .npy (one array), .npz (arrays by input name), .png .jpg .jpeg (a
+picture), .csv (a header and one row), .json (a row, or arrays), .txt (a text).
+`whybox methods NAME` lists the parameters of a method.
+
+exit status: 0 explained, 1 the server refused or failed, 2 wrong usage, 130 interrupted
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands but `serve`, whose flags are the server's."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("whybox", description=OVERVIEW, formatter_class=raw)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    explain = commands.add_parser(
+        "explain", help="explain one instance", epilog=EXPLAIN, formatter_class=raw, allow_abbrev=False
+    )
+    _add_question(explain)
+    _add_outputs(explain)
+    plan = commands.add_parser(
+        "plan", help="say what an explanation would cost, asking the model nothing", allow_abbrev=False
+    )
+    _add_question(plan)
+    methods = commands.add_parser("methods", help="list the methods, or the parameters of one")
+    methods.add_argument("name", nargs="?", help="show this method's parameters")
+    methods.add_argument("--model", metavar="MODEL", help="say for each method whether it fits this model")
+    _add_server(methods)
+    _add_server(commands.add_parser("models", help="list the models of the server"))
+    commands.add_parser("serve", help="start a server; see `whybox serve --help`", add_help=False)
+    return parser
+
+
+def _add_question(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("question").add_argument
+    add("--model", required=True, metavar="MODEL", help="FILE.onnx, or models/NAME of the server")
+    add("--input", required=True, metavar="FILE", help="the instance: .npy .npz .png .jpg .csv .json .txt")
+    add("--method", required=True, metavar="NAME", help="see `whybox methods`")
+    add(
+        "--target",
+        action="append",
+        metavar="N|LABEL|top:K",
+        help="output to explain, by index or label, or the K highest; may be repeated (default: the highest)",
+    )
+    add(
+        "--param", action="append", default=[], metavar="K=V", help="parameter of the method; may be repeated"
+    )
+    add("--seed", type=int, default=0, metavar="N", help="seed of all random draws (default: 0)")
+    add("--max-queries", type=int, metavar="N", help="most different rows asked (default: no limit)")
+    add("--space", metavar="UNIT", help="logit, probability or value (default: logit where there is one)")
+    add("--mode", metavar="MODE", help="fast, or reproducible: the same bytes every time (default: fast)")
+    add(
+        "--spec", metavar="FILE", help='JSON of what the tensors mean: {"modality": "image", "layout": "CHW"}'
+    )
+    _add_server(parser)
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("server").add_argument
+    add("--server", metavar="HOST:PORT", help="a running server (default: one inside this process)")
+    add("--tls-ca", metavar="FILE", help="PEM file of the authority that vouches for --server")
+    add("--timeout", type=float, metavar="SECONDS", help="longest time for the whole command's calls")
+    add("--models", metavar="DIR", help="models folder of the server inside this process")
+    add("--redis", metavar="URL", help="cache of the server inside this process")
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("output").add_argument
+    add("--json", metavar="FILE", help="write everything as JSON; - writes it to stdout in place of the text")
+    add("--png", metavar="FILE", help="write a picture")
+    add("--npz", metavar="FILE", help="write the arrays for numpy")
+    add("--html", metavar="FILE", help="write a page that stands alone")
+    add(
+        "--progress",
+        action=argparse.BooleanOptionalAction,
+        help="show a progress bar on stderr (default: when stderr is a terminal)",
+    )
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        import whybox  # noqa: PLC0415 - reading the package's metadata takes a while
+
+        parser.exit(message=f"whybox {whybox.__version__}\n")

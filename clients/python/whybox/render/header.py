@@ -1,0 +1,74 @@
+"""What every picture says about itself: which model, asked what, by which method, at what price."""
+
+from __future__ import annotations
+
+from whybox.render.reading import explained, finding
+from whybox.v1 import explanation_pb2
+
+SHORT_DIGEST = 12  # hex digits: enough to tell the models of one site apart
+
+SPACES: dict[int, str] = {
+    explanation_pb2.SCORE_SPACE_LOGIT: "logit",
+    explanation_pb2.SCORE_SPACE_PROBABILITY: "probability",
+    explanation_pb2.SCORE_SPACE_VALUE: "value",
+}
+
+
+def title(message: explanation_pb2.Explanation, target: int) -> str:
+    """The question that the picture answers."""
+    return f'Why "{label(message, target)}"?'
+
+
+def label(message: explanation_pb2.Explanation, target: int) -> str:
+    asked = explained(message, target)
+    return asked.label or f"output {asked.index}"
+
+
+def facts(message: explanation_pb2.Explanation, target: int) -> list[tuple[str, str]]:
+    """Name and value of every line of the header; nothing that is unknown is listed."""
+    lines = [("target", score(message, target)), *common(message)]
+    measures = finding(message, target).measures
+    if measures:
+        lines.append(("fit", ", ".join(f"{name} {measures[name]:.3g}" for name in sorted(measures))))
+    return lines
+
+
+def common(message: explanation_pb2.Explanation) -> list[tuple[str, str]]:
+    """The part of the header that all targets share."""
+    origin, usage = message.provenance, message.usage
+    lines = [
+        ("model", f"{origin.model} ({short_digest(origin.model_digest)})"),
+        ("method", f"{origin.method} {origin.method_version}".strip()),
+        ("segments", origin.segmentation),
+        ("baseline", origin.baseline),
+        ("rows asked", f"{usage.rows_asked:,} ({usage.rows_unique:,} different)"),
+        ("seed", str(origin.seed)),
+        ("result", "complete" if message.complete else "PARTIAL: stopped early, best so far"),
+    ]
+    return [(name, value) for name, value in lines if value]
+
+
+def score(message: explanation_pb2.Explanation, target: int) -> str:
+    """Label, index, score with its unit, and probability."""
+    asked = explained(message, target)
+    text = f"{label(message, target)} (output {asked.index}), {SPACES.get(asked.space, 'score')} {asked.score:.4g}"
+    return f"{text}, p {asked.probability:.3g}" if asked.HasField("probability") else text
+
+
+def short_digest(digest: str) -> str:
+    return digest.removeprefix("sha256-")[:SHORT_DIGEST] or "no digest"
+
+
+def sum_line(message: explanation_pb2.Explanation, target: int) -> str:
+    """How the contributions relate to the score, in one sentence."""
+    base, asked = finding(message, target).base, explained(message, target)
+    if not message.attribution.additive:
+        return "Contributions do not add up to the score."
+    if base is None:
+        return "Contributions add up to the score."
+    return f"Base value {base:.4g} plus all contributions is the score {asked.score:.4g}."
+
+
+def number(value: float) -> str:
+    """A contribution as people read it: always with its sign, three digits."""
+    return f"{value:+.3g}" if value else "0"

@@ -1,0 +1,138 @@
+"""`ExplanationService`: decodes, hands over to the engine, encodes. Errors are raised; `guard` maps them."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import typing
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+from whybox.render import html, png, text
+from whybox.v1 import explain_pb2, explain_pb2_grpc, explanation_pb2
+from whybox_server.api.decode import to_task
+from whybox_server.api.encode import from_answer, from_plan, from_update
+from whybox_server.api.guard import request_id
+from whybox_server.api.spec import MODALITY_NUMBERS
+from whybox_server.core.spec import Modality, ModelSpec
+from whybox_server.engine.explainer import Explainer
+from whybox_server.engine.task import Answer, Update
+from whybox_server.methods import METHODS
+from whybox_server.methods.method import About, Method
+from whybox_server.perturb.options import Baseline, Segmentation
+
+RENDERERS: dict[int, Callable[[explanation_pb2.Explanation], bytes]] = {
+    explanation_pb2.RENDER_FORMAT_TEXT: lambda message: text(message, color=False).encode(),
+    explanation_pb2.RENDER_FORMAT_PNG: png,
+    explanation_pb2.RENDER_FORMAT_HTML: lambda message: html(message).encode(),
+}
+
+
+class Explanations(explain_pb2_grpc.ExplanationServiceServicer):
+    """deadline_s: for callers without a deadline; max_deadline_s: for those who set a later one."""
+
+    def __init__(self, explainer: Explainer, deadline_s: float, max_deadline_s: float) -> None:
+        self._explainer = explainer
+        self._deadline_s, self._max_deadline_s = deadline_s, max_deadline_s
+
+    async def Explain(self, request: explain_pb2.ExplainRequest, context: Any) -> explain_pb2.ExplainResponse:  # noqa: N802
+        task = to_task(request)
+        answers = await self._explainer.explain(task, self._remaining(context), request_id.get())
+        encoded = [await self._encode(answer, request) for answer in answers]
+        return explain_pb2.ExplainResponse(explanations=encoded)
+
+    async def ExplainStream(self, request: explain_pb2.ExplainStreamRequest, context: Any) -> None:  # noqa: N802
+        task = to_task(request.request)
+        updates: asyncio.Queue[Update | None] = asyncio.Queue()
+        remaining = self._remaining(context)
+        work = asyncio.create_task(
+            self._explainer.explain(task, remaining, request_id.get(), updates.put_nowait)
+        )
+        work.add_done_callback(lambda _: updates.put_nowait(None))
+        try:
+            while (update := await updates.get()) is not None:
+                await context.write(await self._stream_message(update, request.request))
+            await work
+        finally:
+            work.cancel()
+            await asyncio.wait([work])
+
+    async def PlanExplain(self, request: explain_pb2.PlanExplainRequest, context: Any) -> explain_pb2.PlanExplainResponse:  # noqa: N802
+        plan = await self._explainer.plan(to_task(request.request))
+        return explain_pb2.PlanExplainResponse(plan=from_plan(plan), notes=plan.notes)
+
+    async def ListMethods(self, request: explain_pb2.ListMethodsRequest, context: Any) -> explain_pb2.ListMethodsResponse:  # noqa: N802
+        modality: Modality | None = None
+        if request.model:
+            async with self._explainer.catalogue.lease(request.model, ModelSpec()) as model:
+                modality = model.spec.modality
+        return explain_pb2.ListMethodsResponse(methods=[method_info(method, modality) for method in METHODS])
+
+    def _remaining(self, context: Any) -> float:
+        given = context.time_remaining()
+        return self._deadline_s if given is None else min(given, self._max_deadline_s)
+
+    async def _stream_message(
+        self, update: Update, request: explain_pb2.ExplainRequest
+    ) -> explain_pb2.ExplainStreamResponse:
+        message = from_update(update)
+        if isinstance(update, Answer):
+            message.explanation.explanation.CopyFrom(await self._encode(update, request))
+        return message
+
+    async def _encode(
+        self, answer: Answer, request: explain_pb2.ExplainRequest
+    ) -> explanation_pb2.Explanation:
+        """Off the event loop: a picture takes tens of milliseconds."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._explainer.pool, encode_with_pictures, answer, request)
+
+
+def encode_with_pictures(answer: Answer, request: explain_pb2.ExplainRequest) -> explanation_pb2.Explanation:
+    """The message of an answer and the renderings its request asked for."""
+    message = from_answer(answer)
+    pictures = [
+        explanation_pb2.Rendering(format=wanted, content=RENDERERS[wanted](message)) for wanted in request.render
+    ]
+    message.renderings.extend(pictures)
+    return message
+
+
+def method_info(method: Method[Any, Any], modality: Modality | None) -> explain_pb2.MethodInfo:
+    """What `ListMethods` says of a method; modality: of the model that was named, if one was."""
+    info = explain_pb2.MethodInfo(
+        name=method.name,
+        summary=method.summary,
+        citation=method.citation,
+        modalities=[MODALITY_NUMBERS[m] for m in Modality if m in method.modalities],
+        version=method.version,
+        parameters=[_parameter(method.params, field) for field in dataclasses.fields(method.params)],
+    )
+    if modality is not None:
+        applies = modality in method.modalities
+        info.not_applicable = "" if applies else f"it does not explain {modality.value} models"
+    return info
+
+
+def _parameter(params: type[Any], field: dataclasses.Field[Any]) -> explain_pb2.ParameterInfo:
+    about: About = field.metadata["about"]
+    hint = typing.get_type_hints(params)[field.name]
+    options = [option for option in typing.get_args(hint) or (hint,) if option is not type(None)]
+    kind = options[0]
+    info = explain_pb2.ParameterInfo(
+        name=field.name, type=TYPE_NAMES.get(kind, "ints"), default=about.unset, summary=about.summary
+    )
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        info.type = "choice"
+        info.choices.extend(str(member.value) for member in kind)
+    return info
+
+
+TYPE_NAMES: dict[Any, str] = {
+    int: "int",
+    float: "float",
+    bool: "bool",
+    Segmentation: "segmentation",
+    Baseline: "baseline",
+}

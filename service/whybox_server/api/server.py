@@ -1,0 +1,118 @@
+"""The gRPC server itself: options, TLS, health, reflection. It knows servicers, not what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from whybox.v1 import explain_pb2, model_pb2
+from whybox_server.settings import MIB, Settings
+
+SERVICES = tuple(
+    file.services_by_name[name].full_name
+    for file, name in (
+        (explain_pb2.DESCRIPTOR, "ExplanationService"),
+        (model_pb2.DESCRIPTOR, "ModelService"),
+    )
+)
+# More calls than admission takes, so that refusals come from us, with details.
+MAX_CONCURRENT_RPCS = 1024
+MAX_CONNECTION_AGE_MS = 600_000  # connections spread again over replicas
+KEEPALIVE_MS = 60_000
+KEEPALIVE_TIMEOUT_MS = 20_000
+LEAST_PING_INTERVAL_MS = 30_000
+
+
+def make_server(settings: Settings, interceptors: Sequence[grpc.aio.ServerInterceptor]) -> Any:
+    """A server without services or ports yet."""
+    size = settings.message_mib * MIB
+    options = [
+        ("grpc.max_receive_message_length", size),
+        ("grpc.max_send_message_length", size),
+        ("grpc.so_reuseport", 0),  # a second server on our port must fail, not share it in silence
+        ("grpc.max_connection_age_ms", MAX_CONNECTION_AGE_MS),
+        ("grpc.max_connection_age_grace_ms", int(settings.max_deadline_s * 1e3)),
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        ("grpc.http2.min_ping_interval_without_data_ms", LEAST_PING_INTERVAL_MS),
+    ]
+    return grpc.aio.server(interceptors=list(interceptors), options=options, maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS)
+
+
+def add_port(server: Any, settings: Settings) -> int:
+    """Listen, with TLS when there is a certificate. Returns the port; raises OSError when it is taken."""
+    try:
+        if settings.tls_cert is None or settings.tls_key is None:
+            port: int = server.add_insecure_port(settings.listen)
+        else:
+            port = server.add_secure_port(settings.listen, credentials(settings))
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {settings.listen}: {error}") from error
+    if not port:
+        raise OSError(f"cannot listen on {settings.listen}")
+    return port
+
+
+def add_health(server: Any) -> health.aio.HealthServicer:
+    """grpc.health.v1, serving from the start: models are loaded when asked for."""
+    servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    return servicer
+
+
+async def say_serving(servicer: health.aio.HealthServicer) -> None:
+    for name in ("", "liveness", "readiness", "startup", *SERVICES):
+        await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+
+def add_reflection(server: Any) -> None:
+    names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+
+
+def credentials(settings: Settings) -> grpc.ServerCredentials:
+    """TLS from files that are read again at the first handshake after they changed."""
+    assert settings.tls_cert is not None
+    assert settings.tls_key is not None
+    files = [path for path in (settings.tls_key, settings.tls_cert, settings.tls_client_ca) if path is not None]
+    known = _stamps(files)
+
+    def fetch() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal known
+        stamps = _stamps(files)
+        if stamps == known:
+            return None  # keep what is in use
+        known = stamps
+        return _configuration(settings)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(settings),
+        fetch,  # type: ignore[arg-type]  # None means "keep it" to grpc; its stubs do not know
+        require_client_authentication=settings.tls_client_ca is not None,
+    )
+
+
+def _configuration(settings: Settings) -> grpc.ServerCertificateConfiguration:
+    assert settings.tls_cert is not None
+    assert settings.tls_key is not None
+    pair = (settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())
+    ca = None if settings.tls_client_ca is None else settings.tls_client_ca.read_bytes()
+    return grpc.ssl_server_certificate_configuration([pair], root_certificates=ca)
+
+
+def _stamps(files: Sequence[Path]) -> tuple[tuple[int, int], ...]:
+    """(modification time, size) per file; a file that is being replaced counts as unchanged content (0, 0)."""
+    return tuple((s.st_mtime_ns, s.st_size) if (s := _stat(path)) else (0, 0) for path in files)
+
+
+def _stat(path: Path) -> Any:
+    try:
+        return path.stat()
+    except OSError:
+        return None

@@ -1,0 +1,210 @@
+"""The composition root: the only file that knows every class.
+
+    whybox serve            -> serve_main
+    whybox.local()          -> EmbeddedServer
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import structlog
+from prometheus_client import start_http_server
+from pydantic import ValidationError
+
+from whybox.v1 import explain_pb2_grpc, model_pb2_grpc
+from whybox_server.api import server as grpc_server
+from whybox_server.api.explanations import Explanations
+from whybox_server.api.guard import Guard
+from whybox_server.api.models import Models
+from whybox_server.engine.admission import Admission
+from whybox_server.engine.catalogue import Catalogue
+from whybox_server.engine.events import Events
+from whybox_server.engine.explainer import Explainer
+from whybox_server.engine.shelf import Shelf
+from whybox_server.observe import logs
+from whybox_server.observe.metrics import Metrics
+from whybox_server.serving.batch.batcher import Batcher
+from whybox_server.serving.cache.cache import Cache
+from whybox_server.serving.cache.redis_store import RedisOptions, RedisStore
+from whybox_server.serving.onnx.session import Execution, Provider
+from whybox_server.serving.onnx.vet import Limits
+from whybox_server.settings import MIB, Settings, from_command_line, split_address, usable_cores
+
+log = structlog.get_logger("whybox.app")
+
+USAGE_ERROR = 2
+
+
+class Service:
+    """Everything of one server, wired; `open` starts it and ends it in the right order."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        cores = settings.cores or usable_cores()
+        self.events = Events()
+        self.metrics = Metrics()
+        self.events.subscribers += [logs.tell, self.metrics.tell]
+        self.pool = ThreadPoolExecutor(max(2, cores), thread_name_prefix="method")
+        self.batcher = Batcher(slots=cores)
+        secret = settings.cache_secret.encode() or secrets.token_bytes(32)
+        store = None if settings.redis is None else RedisStore(RedisOptions(url=settings.redis))
+        self.cache = Cache(self.batcher, settings.cache_mib * MIB, store, secret, self.pool)
+        self.catalogue = Catalogue(
+            sources=dict if settings.models is None else Shelf(settings.models).sources,
+            execution=Execution(provider=Provider(settings.provider), cores=cores),
+            limits=Limits(size_bytes=settings.model_mib * MIB),
+            max_bytes=settings.sessions_mib * MIB,
+            trust_uploads=settings.trust_uploads,
+            events=self.events,
+        )
+        self.admission = Admission(
+            settings.max_explanations, settings.max_backlog_s, lambda: self.batcher.backlog().seconds
+        )
+        self.explainer = Explainer(
+            self.catalogue, self.cache, self.admission, self.pool, self.events, self.batcher.seconds_per_row
+        )
+        self._watch()
+
+    def _watch(self) -> None:
+        self.metrics.watch(
+            gauges={
+                "running_calls": lambda: self.admission.running,
+                "backlog_rows": lambda: self.batcher.backlog().rows,
+                "backlog_seconds": lambda: self.batcher.backlog().seconds,
+            },
+            counters={},
+        )
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[str]:
+        """Serves while the context is open; yields "HOST:PORT". Raises OSError when a port is taken."""
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            stack.callback(self.pool.shutdown, wait=False, cancel_futures=True)
+            stack.callback(self.catalogue.close)
+            await self.batcher.start()
+            stack.push_async_callback(self.batcher.close)
+            await self.cache.start()
+            stack.push_async_callback(self.cache.close)
+            if settings.metrics_listen is not None:
+                host, port = split_address(settings.metrics_listen, "metrics_listen")
+                exporter, thread = start_http_server(port, host, self.metrics.registry)
+                stack.callback(_stop_exporter, exporter, thread)
+            server = grpc_server.make_server(settings, [Guard(self.events)])
+            explanations = Explanations(self.explainer, settings.default_deadline_s, settings.max_deadline_s)
+            explain_pb2_grpc.add_ExplanationServiceServicer_to_server(explanations, server)
+            model_pb2_grpc.add_ModelServiceServicer_to_server(Models(self.catalogue, settings.model_mib * MIB), server)
+            health = grpc_server.add_health(server)
+            grpc_server.add_reflection(server)
+            port = grpc_server.add_port(server, settings)
+            await server.start()
+            await grpc_server.say_serving(health)
+            stack.push_async_callback(self._drain, server, health)
+            host, _ = split_address(settings.listen, "listen")
+            yield f"{host}:{port}"
+
+    async def _drain(self, server: Any, health: Any) -> None:
+        """Refuse newcomers, let the running calls end, cancel the rest when time is up."""
+        self.admission.draining = True
+        await health.enter_graceful_shutdown()
+        await server.stop(self._settings.drain_s)
+
+
+def _stop_exporter(exporter: Any, thread: threading.Thread) -> None:
+    exporter.shutdown()
+    exporter.server_close()
+    thread.join()
+
+
+async def serve(settings: Settings, ready: Callable[[str], None], stop: asyncio.Event) -> None:
+    """Serve until `stop` is set; `ready` hears the address."""
+    async with Service(settings).open() as address:
+        ready(address)
+        await stop.wait()
+        log.info("draining", seconds=settings.drain_s)
+
+
+async def _serve_until_signal(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve(settings, lambda address: log.info("serving", address=address), stop)
+
+
+def serve_main(argv: Sequence[str]) -> int:
+    """`whybox serve`: exit status 0 after a drained stop, 1 when a port is taken, 2 for wrong settings."""
+    try:
+        settings = from_command_line(argv)
+    except ValidationError as error:
+        for problem in error.errors():
+            field = "-".join(map(str, problem["loc"])).replace("_", "-")
+            print(f"whybox serve: {'--' + field + ': ' if field else ''}{_plain(problem['msg'])}", file=sys.stderr)
+        return USAGE_ERROR
+    logs.configure(settings.log_format, settings.log_level)
+    try:
+        asyncio.run(_serve_until_signal(settings))
+    except OSError as error:
+        print(f"whybox serve: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+class EmbeddedServer:
+    """A server inside this process, on a loopback port of its own, in a thread with its own event loop."""
+
+    def __init__(self, **settings: Any) -> None:
+        # What its own process hands over is trusted like the operator's folder.
+        defaults = {"listen": "127.0.0.1:0", "log_level": "error", "trust_uploads": True, "drain_s": 0.0}
+        self._settings = Settings(**{**defaults, **settings})
+        self._ready = threading.Event()
+        self._address = ""
+        self._failure: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread = threading.Thread(target=self._run, name="whybox", daemon=True)
+
+    def start(self) -> str:
+        """Returns "HOST:PORT" once calls are served; raises what hindered it."""
+        logs.configure(self._settings.log_format, self._settings.log_level)
+        self._thread.start()
+        self._ready.wait()
+        if self._failure is not None:
+            raise self._failure
+        return self._address
+
+    def stop(self) -> None:
+        """Ends running calls and waits for the thread. Calling it again does nothing."""
+        if self._loop is not None and self._stop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException as failure:  # noqa: BLE001 - handed to the thread that called start
+            self._failure = failure
+        finally:
+            self._ready.set()
+
+    async def _main(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+
+        def ready(address: str) -> None:
+            self._address = address
+            self._ready.set()
+
+        await serve(self._settings, ready, self._stop)

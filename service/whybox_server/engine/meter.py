@@ -1,0 +1,73 @@
+"""Counts what one explanation asks, and stops it at its budget or deadline.
+
+The meter is the topmost layer of the onion: what it lets pass goes to cache, batcher and model. It
+limits *different* rows, because repetitions cost nothing, and it counts cached rows too, so that a
+partial answer does not depend on what happens to be cached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+from whybox_server.core.errors import BudgetSpent
+from whybox_server.core.query import Predictor, Query, Reply
+from whybox_server.core.rows import Array, Buffers, Rows
+from whybox_server.serving.lane import Usage
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keyed:
+    """Rows whose digests are known already, so that the cache need not compute them again."""
+
+    rows: Rows
+    known: list[bytes]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def keys(self) -> list[bytes]:
+        return self.known
+
+    def take(self, at: Array) -> Rows:
+        return self.rows.take(at)
+
+    def write(self, at: Array, out: Buffers) -> None:
+        self.rows.write(at, out)
+
+
+@dataclass(slots=True, eq=False)
+class Meter:
+    """A Predictor that charges a budget of different rows and holds a deadline.
+
+    limit: most different rows, 0 for no limit. deadline: in `clock` seconds, None for none.
+    """
+
+    below: Predictor
+    usage: Usage
+    pool: Executor
+    clock: Callable[[], float]
+    limit: int = 0
+    deadline: float | None = None
+    _seen: set[bytes] = field(default_factory=set)
+
+    async def predict(self, query: Query) -> Reply:
+        """Raises BudgetSpent when the query does not fit any more, or time runs out while it waits."""
+        loop = asyncio.get_running_loop()
+        keys = await loop.run_in_executor(self.pool, query.rows.keys)
+        fresh = set(keys) - self._seen
+        if self.limit and len(self._seen) + len(fresh) > self.limit:
+            raise BudgetSpent(needed=len(fresh), left=self.limit - len(self._seen))
+        remaining = None if self.deadline is None else self.deadline - self.clock()
+        if remaining is not None and remaining <= 0:
+            raise BudgetSpent(needed=len(fresh), left=0)
+        self._seen |= fresh
+        self.usage.rows_asked += len(keys)
+        self.usage.rows_unique = len(self._seen)
+        try:
+            async with asyncio.timeout(remaining):
+                return await self.below.predict(Query(Keyed(query.rows, keys), query.want, query.target))
+        except TimeoutError as late:
+            raise BudgetSpent(needed=len(fresh), left=0) from late

@@ -1,0 +1,90 @@
+"""Who asks (a flow) and where rows may share a model call (a lane).
+
+These are the words that cache, batcher and models use to speak with each other; none of them knows
+the others' insides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple, Protocol, TypeAlias
+
+from whybox_server.core.rows import Array, Rows
+
+Answers: TypeAlias = tuple[Array, ...]  # each (n, *shape): scores, and a gradient if it was wanted
+
+
+class Mode(Enum):
+    """How rows may share a model call."""
+
+    FAST = "fast"
+    REPRODUCIBLE = "reproducible"
+
+
+class Slice(NamedTuple):
+    """Some rows of one description: `at`, (k,) indices into `rows`."""
+
+    rows: Rows
+    at: Array
+
+
+class Runner(Protocol):
+    """A loaded model. `run` is called from at most `replicas` threads at once, always the same ones.
+
+    With one replica that is one thread for the runner's life, which ends when nobody refers to the
+    runner any more: runners are hashable by identity and can be referred to weakly.
+    """
+
+    @property
+    def replicas(self) -> int: ...
+
+    def run(self, slices: Sequence[Slice], pad_to: int | None) -> Answers:
+        """Answers for all rows of the slices in order, (n, ...); blocks; called off the event loop.
+
+        pad_to: repeat the last row up to this many rows, and leave the copies' answers out.
+        Raises whatever the runtime raises; checking the answers is the caller's business.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lane:
+    """All that must be equal for rows to share a model call.
+
+    fingerprint: digest over model content, way of execution, outputs, want and mode; 32 bytes.
+    """
+
+    fingerprint: bytes
+    runner: Runner
+    max_rows: int  # most rows in one call
+    fixed_rows: int | None = None  # REPRODUCIBLE: every call has exactly this many
+
+
+@dataclass(slots=True, eq=False)
+class Usage:
+    """What one explanation asked and what it cost; written by every layer it passes."""
+
+    rows_planned: int = 0
+    rows_asked: int = 0
+    rows_unique: int = 0
+    rows_answered: int = 0  # for progress: asked rows whose answer is known
+    rows_cached: int = 0
+    rows_sent: int = 0
+    batches: int = 0
+    fill_sum: float = 0.0  # over its batches, of rows in the batch / target size
+    queued_s: float = 0.0
+    model_s: float = 0.0
+    method_s: float = 0.0
+    wall_s: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Flow:
+    """One running explanation, as the layers below it know it."""
+
+    id: str
+    usage: Usage = field(default_factory=Usage)
+    weight: float = 1.0  # its share of the device against flows of weight 1
+    virtual_s: float = 0.0  # device seconds used / weight: whose counter is smallest is served next

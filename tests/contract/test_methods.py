@@ -1,0 +1,340 @@
+"""What every method promises, over `METHODS` and tiny models of every modality.
+
+A new method needs nothing here: it is taken from `METHODS` with its default parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from whybox.v1 import method_pb2
+from whybox_server.core.errors import BudgetSpent
+from whybox_server.core.explanation import Attribution
+from whybox_server.core.instance import Instance
+from whybox_server.core.query import Query, Reply
+from whybox_server.core.rows import Array, Samples
+from whybox_server.core.spec import ImageSpec, Modality, TabularSpec, TextSpec, TimeSeriesSpec
+from whybox_server.engine.drive import run
+from whybox_server.methods import METHOD, METHODS
+from whybox_server.methods.method import Cost, Method, violations
+from whybox_server.perturb.hiding import hide
+from whybox_server.perturb.options import Baseline, Segmentation
+
+from tests.answering import (
+    Answer,
+    Model,
+    answering,
+    answering_in_pieces,
+    instance_of,
+    materialise,
+    subject_of,
+)
+
+FEW_ROWS = 400  # of methods that sample: enough for a linear model, quick enough for a unit test
+
+
+@dataclass(frozen=True)
+class Case:
+    """An instance and a linear model of it with two outputs, the second -2 times the first."""
+
+    instance: Instance
+    linear: Callable[..., Array]  # (n, *shape) per input -> (n,)
+    twins: tuple[int, int]  # two segments that count alike
+
+    def model(self, inputs: Any) -> Array:
+        scores = self.linear(**inputs)
+        return np.stack([scores, -2 * scores], axis=1)
+
+
+def weighted(weights: Array) -> Callable[..., Array]:
+    """f(x0) = w . x0, row by row."""
+    return lambda x0: (x0.reshape(len(x0), -1) * weights).sum(axis=1)
+
+
+def tabular() -> Case:
+    """Columns of mean 0 and deviation 1, the instance one deviation above: effects are the weights."""
+    rows = np.random.default_rng(0).normal(size=(60, 5))
+    rows = (rows - rows.mean(axis=0)) / rows.std(axis=0)
+    instance = instance_of(Modality.TABULAR, np.ones(5), details=TabularSpec(background=rows))
+    return Case(instance, weighted(np.array([2.0, -1, 0.5, 2.0, 0])), (0, 3))
+
+
+def image() -> Case:
+    """A smooth picture; weights per value are such that each superpixel has a drawn effect."""
+    steep = np.linspace(0, 1, 16)
+    picture = np.stack([np.outer(steep, steep), np.outer(1 - steep, steep), np.outer(steep, 1 - steep)])
+    instance = instance_of(Modality.IMAGE, picture.astype(np.float32), details=ImageSpec("CHW"))
+    parts = hide(instance, Segmentation(), Baseline(), np.random.default_rng(0))
+    blurred = materialise(parts.rows(np.zeros((1, parts.count), bool)), instance)["x0"][0]
+    removed = instance.inputs["x0"].astype(np.float64) - blurred
+    labels = np.broadcast_to(parts.units.segments["x0"], removed.shape)
+    total = np.bincount(labels.ravel(), np.abs(removed).ravel())
+    effect = np.random.default_rng(1).normal(size=parts.count)
+    effect[1] = effect[0] = 2.0
+    return Case(instance, weighted((np.sign(removed) * (effect / total)[labels]).ravel()), (0, 1))
+
+
+def series() -> Case:
+    """One channel, rising: windows 3 and 12 have the same effect by construction."""
+    steps = np.arange(40.0)
+    effect = np.random.default_rng(2).normal(size=20)
+    effect[12] = effect[3]
+    per_step = np.repeat(effect, 2) / 2 / (steps - steps.mean())
+    instance = instance_of(Modality.TIME_SERIES, steps, details=TimeSeriesSpec("T"))
+    return Case(instance, weighted(per_step), (3, 12))
+
+
+def text() -> Case:
+    """The score is the sum of the weights of the words that are there."""
+    weights = {"a": 1.0, "fine": 3.0, "film": 0.0, "but": -1.0, "far": 0.5, "too": -2.0, "good": 3.0}
+
+    def linear(x0: Array) -> Array:
+        return np.array([sum(weights[word] for word in row[0].split()) for row in x0])
+
+    sentence = np.array(["a fine film but far too good"], object)
+    return Case(instance_of(Modality.TEXT, sentence, details=TextSpec()), linear, (1, 6))
+
+
+def tensor() -> Case:
+    """Two inputs of different rank."""
+    instance = instance_of(Modality.TENSOR, np.ones((2, 2)), np.ones(3))
+    weights = np.array([[1.0, -1.0], [2.0, 0.0]]), np.array([1.0, 0.5, -3.0])
+
+    def linear(x0: Array, x1: Array) -> Array:
+        return (x0 * weights[0]).sum(axis=(1, 2)) + (x1 * weights[1]).sum(axis=1)
+
+    return Case(instance, linear, (0, 4))
+
+
+CASES = {
+    Modality.TABULAR: tabular,
+    Modality.IMAGE: image,
+    Modality.TIME_SERIES: series,
+    Modality.TEXT: text,
+    Modality.TENSOR: tensor,
+}
+PAIRS = [
+    pytest.param(method, CASES[modality], id=f"{method.name}-{modality.value}")
+    for method in METHODS
+    for modality in CASES
+    if modality in method.modalities
+]
+every_pair = pytest.mark.parametrize(("method", "make"), PAIRS)
+every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+
+
+def parameters(method: Method[Any, Any]) -> Any:
+    """Defaults, with fewer samples."""
+    defaults = method.params()
+    samples = any(field.name == "num_samples" for field in fields(defaults))
+    return replace(defaults, num_samples=FEW_ROWS) if samples else defaults
+
+
+def begin(method: Method[Any, Any], case: Case, seed: int = 0) -> Any:
+    """The method's generator on the case, both outputs being targets."""
+    return started(method, case, seed)[1]
+
+
+def started(method: Method[Any, Any], case: Case, seed: int = 0) -> tuple[Cost, Any]:
+    params, rng = parameters(method), np.random.default_rng(seed)
+    task = method.prepare(subject_of(case.instance, outputs=2, targets=2), params, rng)
+    return method.cost(task, params), method.run(task, params, rng)
+
+
+def queries(method: Method[Any, Any], case: Case, model: Model | None = None) -> list[Query]:
+    """All that the method asks."""
+    asked: list[Query] = []
+    answer = answering(model or case.model, case.instance)
+
+    def noting(query: Query) -> Reply:
+        asked.append(query)
+        return answer(query)
+
+    run(begin(method, case), noting)
+    return asked
+
+
+def explain(method: Method[Any, Any], case: Case, answer: Answer | None = None, seed: int = 0) -> Attribution:
+    return run(begin(method, case, seed), answer or answering(case.model, case.instance))
+
+
+def truth(case: Case) -> Array:
+    """Effect of hiding each segment; of a linear model that is all there is to know, (segments,)."""
+    parts = hide(case.instance, Segmentation(), Baseline(), np.random.default_rng(0))
+    masks = np.vstack([np.ones(parts.count, bool), ~np.eye(parts.count, dtype=bool)])
+    scores = case.linear(**materialise(parts.rows(masks), case.instance))
+    return scores[0] - scores[1:]
+
+
+@every_pair
+def test_the_same_seed_asks_the_same_rows_and_finds_the_same_numbers(method, make):
+    """Bit for bit: keys of all rows, and values."""
+    case = make()
+    first, second = ([q.rows.keys() for q in queries(method, case)] for _ in range(2))
+    assert first == second
+    assert explain(method, case).values.tobytes() == explain(method, case).values.tobytes()
+
+
+@every_pair
+def test_the_instance_is_neither_changed_nor_written_to(method, make):
+    """Read-only inputs, and the same bytes afterwards."""
+    case = make()
+    before = {name: array.copy() for name, array in case.instance.inputs.items()}
+    for array in case.instance.inputs.values():
+        array.flags.writeable = False
+    explain(method, case)
+    for name, array in before.items():
+        assert np.array_equal(array, case.instance.inputs[name])
+
+
+@every_pair
+def test_row_zero_is_the_instance_and_every_row_fits_the_model(method, make):
+    """Row 0 equals it bit for bit; all rows are finite and of its dtypes."""
+    case = make()
+    asked = queries(method, case)
+    first = materialise(asked[0].rows, case.instance, np.array([0]))
+    for name, array in case.instance.inputs.items():
+        assert np.array_equal(first[name][0], array)
+    for query in asked:
+        assert len(query.rows)
+        if isinstance(query.rows, Samples):
+            for name, array in case.instance.inputs.items():
+                assert query.rows.inputs[name].dtype == array.dtype
+                assert query.rows.inputs[name].shape[1:] == array.shape
+        for array in materialise(query.rows, case.instance).values():
+            assert array.dtype == object or np.isfinite(array).all()
+
+
+@every_pair
+def test_the_cost_bounds_what_is_asked_and_is_met_when_it_says_exact(method, make):
+    """All rows, repetitions included."""
+    case = make()
+    stated, _ = started(method, case)
+    asked = sum(len(query.rows) for query in queries(method, case))
+    assert asked == stated.rows if stated.exact else asked <= stated.rows
+
+
+@every_pair
+@pytest.mark.parametrize("size", [1, 7])
+def test_batches_and_the_order_of_rows_in_them_change_nothing(method, make, size):
+    """Shuffled batches of one and of seven against one call: the same bytes."""
+    case = make()
+    pieces = answering_in_pieces(case.model, case.instance, size, np.random.default_rng(9))
+    assert np.array_equal(explain(method, case, pieces).values, explain(method, case).values)
+
+
+@every_pair
+def test_the_shapes_of_a_finding_agree_with_each_other(method, make):
+    """values (t, units), base_values (t,), one quality per target or none."""
+    case = make()
+    found = explain(method, case)
+    units = (len(found.units.names),) if found.units.names else found.units.shape
+    assert found.values.shape == (2, *units)
+    assert found.values.dtype == np.float64
+    assert found.base_values.shape == (2,)
+    assert found.standard_errors is None or found.standard_errors.shape == found.values.shape
+    assert len(found.quality) in (0, 2)
+    assert found.complete
+    assert found.baseline
+    assert found.segmentation
+    scores = case.model({name: array[None] for name, array in case.instance.inputs.items()})[0]
+    assert np.array_equal(found.instance_scores, scores)
+
+
+@every_pair
+def test_a_linear_model_is_told_as_it_is(method, make):
+    """Effects of the segments up to a common factor near 1; the second output is -2 times the first."""
+    case = make()
+    found, expected = explain(method, case), truth(case)
+    values = found.values[0].ravel()
+    assert np.corrcoef(values, expected)[0, 1] > 0.99
+    slope = (values @ expected) / (expected @ expected)
+    assert 0.85 < slope < 1.05  # LIME's ridge shrinks
+    assert np.allclose(found.values[1], -2 * found.values[0], atol=1e-9)
+
+
+@every_pair
+def test_a_constant_model_has_nothing_to_tell(method, make):
+    """All zeros, up to rounding."""
+    case = replace(make(), linear=lambda **inputs: np.full(len(inputs["x0"]), 3.0))
+    assert np.abs(explain(method, case).values).max() < 1e-9
+
+
+@every_pair
+def test_segments_that_count_alike_get_alike(method, make):
+    """Twins differ by less than a twentieth of the largest value: what sampling leaves."""
+    case = make()
+    values = explain(method, case).values[0].ravel()
+    one, other = case.twins
+    assert abs(values[one] - values[other]) < 0.05 * np.abs(values).max()
+
+
+@every_pair
+def test_a_method_can_be_closed_at_every_question(method, make):
+    """No exception, and nothing more is asked."""
+    case = make()
+    answer = answering(case.model, case.instance)
+    for stop in range(len(queries(method, case))):
+        steps = begin(method, case)
+        query = next(steps)
+        for _ in range(stop):
+            query = steps.send(answer(query))
+        steps.close()
+        with pytest.raises(StopIteration):
+            next(steps)
+
+
+@every_pair
+def test_a_spent_budget_ends_in_a_partial_finding_or_in_the_error(method, make):
+    """Budgets from nothing to everything: never more rows, never NaN, complete only when it is."""
+    case = make()
+    needed = len(set().union(*(query.rows.keys() for query in queries(method, case))))
+    answer = answering(case.model, case.instance)
+    assert run(begin(method, case), answer, budget=needed).complete
+    partial = 0
+    for budget in sorted({0, 1, 2, 3, needed // 4, needed // 2, needed - 1}):
+        keys: set[bytes] = set()
+
+        def noting(query: Query, keys: set[bytes] = keys) -> Reply:
+            keys.update(query.rows.keys())
+            return answer(query)
+
+        try:
+            found = run(begin(method, case), noting, budget=budget)
+        except BudgetSpent:
+            continue
+        finally:
+            assert len(keys) <= budget
+        partial += 1
+        assert not found.complete
+        assert found.warnings
+        assert np.isfinite(found.values).all()
+    assert partial
+
+
+@every_method
+def test_parameters_are_those_of_the_wire_and_explain_themselves(method):
+    """Names as in the proto message of the same name; defaults are within their own bounds."""
+    message = getattr(method_pb2, method.params.__name__)
+    assert [field.name for field in fields(method.params)] == [
+        field.name for field in message.DESCRIPTOR.fields
+    ]
+    for field in fields(method.params):
+        about = field.metadata["about"]
+        assert about.summary
+        assert about.unset
+    assert violations(method.params()) == []
+
+
+@every_method
+def test_a_method_says_who_it_is(method):
+    """Name, paper and version; the table by name finds it."""
+    assert METHOD[method.name] is method
+    assert method.summary.endswith(".")
+    assert method.citation
+    assert method.version
+    assert method.modalities

@@ -63,7 +63,9 @@ class StandIn:
     """
 
     def __init__(
-        self, ticks: Callable[[], int] = lambda: 1, fails: Callable[[Flow], bool] = lambda _: False,
+        self,
+        ticks: Callable[[], int] = lambda: 1,
+        fails: Callable[[Flow], bool] = lambda _: False,
     ) -> None:
         self.ticks = ticks
         self.fails = fails

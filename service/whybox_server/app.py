@@ -99,13 +99,14 @@ class Service:
                 host, port = split_address(settings.metrics_listen, "metrics_listen")
                 exporter, thread = start_http_server(port, host, self.metrics.registry)
                 stack.callback(_stop_exporter, exporter, thread)
-            server = grpc_server.make_server(settings, [Guard(self.events)])
+            transport = transport_of(settings)
+            server = grpc_server.make_server(transport, [Guard(self.events)])
             explanations = Explanations(self.explainer, settings.default_deadline_s, settings.max_deadline_s)
             explain_pb2_grpc.add_ExplanationServiceServicer_to_server(explanations, server)
             model_pb2_grpc.add_ModelServiceServicer_to_server(Models(self.catalogue, settings.model_mib * MIB), server)
             health = grpc_server.add_health(server)
             grpc_server.add_reflection(server)
-            port = grpc_server.add_port(server, settings)
+            port = grpc_server.add_port(server, transport)
             await server.start()
             await grpc_server.say_serving(health)
             stack.push_async_callback(self._drain, server, health)
@@ -117,6 +118,17 @@ class Service:
         self.admission.draining = True
         await health.enter_graceful_shutdown()
         await server.stop(self._settings.drain_s)
+
+
+def transport_of(settings: Settings) -> grpc_server.Transport:
+    return grpc_server.Transport(
+        listen=settings.listen,
+        message_bytes=settings.message_mib * MIB,
+        max_deadline_s=settings.max_deadline_s,
+        tls_cert=settings.tls_cert,
+        tls_key=settings.tls_key,
+        tls_client_ca=settings.tls_client_ca,
+    )
 
 
 def _stop_exporter(exporter: Any, thread: threading.Thread) -> None:

@@ -247,7 +247,8 @@ def _forged(client: Redis, keys: list[bytes]) -> None:
 
 @pytest.mark.parametrize("lie", [_garbage, _truncated, _bit_flips, _swapped, _lists])
 async def test_a_lying_server_is_not_believed(
-    server: RedisServer, lie: Callable[[Redis, list[bytes]], None],
+    server: RedisServer,
+    lie: Callable[[Redis, list[bytes]], None],
 ) -> None:
     """Every value is spoilt: the model answers all rows again, and repairs every one of them."""
     await fill(server)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from whybox_server.core.errors import ModelFailed, ModelOutputInvalid
@@ -23,7 +23,11 @@ from whybox_server.serving.lane import Answers, Flow, Lane, Slice
 STEP_S = 2e-4  # a call's time, so that some rows wait while others run
 FOREVER_S = 10.0  # nobody waits so long for anything here
 RANDOM = settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=50,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],  # threads make failures too fickle to shrink
+    suppress_health_check=[HealthCheck.too_slow],
 )
 
 

@@ -25,7 +25,7 @@ from whybox_server.core.errors import (
     WhyboxError,
 )
 from whybox_server.core.rows import Array, Samples
-from whybox_server.serving.batch import Batcher
+from whybox_server.serving.batch import Backlog, Batcher
 from whybox_server.serving.batch.cost import Cost
 from whybox_server.serving.lane import Answers, Flow, Lane, Slice
 
@@ -158,7 +158,6 @@ async def test_a_runner_with_one_replica_sees_one_thread_for_its_life(batcher: B
 async def test_a_model_is_let_go_when_nobody_uses_it(batcher: Batcher):
     """The batcher remembers a lane's cost, never its model."""
 
-
     model = Model(replicas=1)
     door = batcher.open(lane(model), Flow("f"))
     await door.submit(count_from(0, 3))
@@ -191,7 +190,8 @@ async def test_a_row_that_raises_fails_its_own_flow_only(batcher: Batcher):
     for rows, answers in zip([blocks[0], blocks[1], blocks[3]], found, strict=True):
         assert not isinstance(answers, BaseException)
         np.testing.assert_array_equal(answers[0], expected(rows))
-    assert len(model.calls) <= 1 + 4 + 2 * 5 + 2  # together, each flow alone, and the search
+    assert [len(call) for call in model.calls[:5]] == [64, 16, 16, 16, 16]  # together, then each flow alone
+    assert len(model.calls) <= 5 + 2 * 5 + 2  # and the search
 
 
 @pytest.mark.parametrize("bad", [0, 17, 63])
@@ -334,9 +334,7 @@ async def test_closing_a_door_ends_its_submits_and_no_other(batcher: Batcher):
     settled(batcher, lane(model))
     model.gate.clear()
     door, other = (batcher.open(lane(model), Flow(name)) for name in "ab")
-    tasks = [
-        asyncio.create_task(d.submit(count_from(100 * i, 16))) for i, d in enumerate((door, other))
-    ]
+    tasks = [asyncio.create_task(d.submit(count_from(100 * i, 16))) for i, d in enumerate((door, other))]
     await entered(model)
     door.close()
     door.close()  # closing twice is closing once
@@ -382,7 +380,9 @@ async def test_stopping_refuses_who_waits_and_who_comes():
 # Accidents, and what is reported.
 
 
-async def test_a_defect_of_the_schedule_leaves_nobody_waiting(batcher: Batcher, caplog: pytest.LogCaptureFixture):
+async def test_a_defect_of_the_schedule_leaves_nobody_waiting(
+    batcher: Batcher, caplog: pytest.LogCaptureFixture
+):
     """Planning raises once: who waits gets INTERNAL, and the same door works afterwards."""
     model = Model()
     door = batcher.open(lane(model), Flow("f"))
@@ -429,7 +429,7 @@ async def test_usage_and_statistics_say_what_happened(batcher: Batcher):
     (stats,) = batcher.lane_stats()
     assert (stats.flows, stats.rows_queued, stats.rows_held, stats.calls_running) == (1, 0, 0, 0)
     assert stats.calls == len(model.calls)
-    assert batcher.backlog() == batcher.backlog().__class__(0, 0.0)
+    assert batcher.backlog() == Backlog(0, 0.0)
     door.close()
     assert batcher.lane_stats() == []
     assert batcher.seconds_per_row(own) == each

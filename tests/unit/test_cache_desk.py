@@ -66,6 +66,19 @@ async def test_a_long_query_streams_in_blocks_and_its_progress_grows() -> None:
     assert 0 < seen[-1] < 3000
 
 
+async def test_a_long_query_that_is_all_known_lets_others_have_their_turns() -> None:
+    """One turn of the event loop per block at least, although nothing has to be waited for."""
+    cache = Cache(StandIn(), pool=Inline())
+    await ask(cache, list(range(3000)))
+    turns = 0
+    task = asyncio.ensure_future(ask(cache, list(range(3000))))
+    while not task.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert (await task).usage.rows_sent == 0
+    assert turns > 3000 / desk.BLOCK_ROWS / desk.BLOCKS_AT_ONCE + 6  # six to start, hash and end
+
+
 async def test_large_answers_are_asked_in_small_blocks() -> None:
     """72 kB a row, 4 x 64 + 11 x 32 rows: a block is bounded in bytes, but never starves the model."""
     sizes: list[int] = []

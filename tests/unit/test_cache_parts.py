@@ -18,7 +18,10 @@ from whybox_server.serving.cache.keys import Namer, check_of, distinct, redis_ke
 from whybox_server.serving.cache.lru import ENTRY_OVERHEAD_BYTES, LARGEST_SHARE, Lru
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 60), st.booleans())), st.integers(0, 12))
+@given(
+    st.lists(st.tuples(st.integers(0, 14), st.integers(0, 60), st.booleans()), max_size=80),
+    st.sampled_from([0, 8, 9]),
+)
 def test_the_lru_keeps_what_a_slow_one_keeps(steps: list[tuple[int, int, bool]], room: int) -> None:
     """The oracle evicts from an ordered list by adding up all sizes at every step."""
     limit = room * (ENTRY_OVERHEAD_BYTES + 60)
@@ -48,6 +51,16 @@ def test_the_lru_admits_to_at_least_the_memory_it_takes(rows: int) -> None:
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert 0.9 * lru.used_bytes <= taken <= lru.used_bytes
+
+
+def test_what_was_read_last_stays_longest() -> None:
+    """Room for eight rows: the first, just read, outlives the second when a ninth comes."""
+    lru = Lru(8 * (ENTRY_OVERHEAD_BYTES + 10))
+    keys = [b"%d" % number for number in range(9)]
+    lru.put_many(keys[:8], [bytes(10)] * 8)
+    lru.get_many(keys[:1])
+    lru.put_many(keys[8:], [bytes(10)])
+    assert [record is not None for record in lru.get_many(keys)] == [True, False] + 7 * [True]
 
 
 def test_a_record_too_large_is_not_kept_at_the_expense_of_all_others() -> None:

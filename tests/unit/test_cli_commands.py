@@ -51,7 +51,8 @@ Said = pytest.CaptureFixture[str]
 
 def test_explain_asks_what_its_flags_say(question: list[str], recorder: Recorder, capsys: Said) -> None:
     """Digits are an index, words a label; parameters are typed by the descriptor."""
-    flags = "--target 3 --target yes --target top:2 --target label:7 --seed 5 --max-queries 90 --space probability"
+    flags = "--target 3 --target yes --target top:2 --target label:7"
+    flags += " --seed 5 --max-queries 90 --space probability"
     params = ["--param", "num_samples=50", "--param", "paired=true", "--param", "baseline=0.5"]
     assert main(["explain", *question, *flags.split(), *params, "--mode", "reproducible"]) == 0
     request = recorder.calls[0][1]

@@ -6,11 +6,13 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+import trustme
 import whybox
 from google.rpc import code_pb2
 from whybox.channel import REQUEST_ID
@@ -83,6 +85,13 @@ def test_many_instances_are_one_call_and_come_back_in_order(do: Do, recorder: Re
     found = do("explain_many", "models/churn", np.zeros((5, 4)), "lime")
     assert recorder.names == ["ExplainStream"]
     assert [e.provenance.seed for e in found] == [0, 1, 2, 3, 4]
+
+
+def test_an_answer_without_an_explanation_is_an_error(do: Do, recorder: Recorder) -> None:
+    """Not an IndexError."""
+    recorder.answers["Explain"] = lambda *_: explain_pb2.ExplainResponse()
+    with pytest.raises(whybox.ExplainError, match=r"instances \[0\]"):
+        do("explain", "models/churn", X, "lime")
 
 
 def test_an_explanation_that_never_came_is_an_error(do: Do, recorder: Recorder) -> None:
@@ -235,7 +244,7 @@ def test_an_answer_larger_than_grpcs_own_limit_arrives(do: Do, recorder: Recorde
 
 
 def test_leaving_a_stream_cancels_it_at_the_server(do: Do, recorder: Recorder) -> None:
-    """Whatever interrupts the caller, Ctrl-C included, ends the work: grpc.aio alone would go on (grpc#43462)."""
+    """Whatever interrupts the caller ends the work: grpc.aio alone would go on (grpc#43462)."""
 
     def endless(_: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         context.add_callback(recorder.ended.set)
@@ -290,6 +299,22 @@ def test_metadata_and_request_id_of_the_caller_are_sent(recorder: Recorder, targ
         client.methods()
     metadata = recorder.calls[0][2]
     assert (metadata["authorization"], metadata[REQUEST_ID]) == ("Bearer x", "mine")
+
+
+def test_a_server_with_tls_is_believed_through_its_authority(recorder: Recorder, tmp_path: Path) -> None:
+    """With the authority's file the call works; a client of another authority hears why it does not."""
+    ours, other = trustme.CA(), trustme.CA()
+    certificate = ours.issue_cert("127.0.0.1")
+    pair = (certificate.private_key_pem.bytes(), certificate.cert_chain_pems[0].bytes())
+    ours.cert_pem.write_to_path(tmp_path / "ours.pem")
+    other.cert_pem.write_to_path(tmp_path / "other.pem")
+    with serving(recorder, grpc.ssl_server_credentials([pair])) as address:
+        with whybox.Client(address, tls_ca=tmp_path / "ours.pem") as client:
+            assert client.methods()[0].name == "lime"
+        stranger = whybox.Client(address, tls_ca=tmp_path / "other.pem")
+        with stranger, pytest.raises(whybox.ExplainError) as refused:
+            stranger.methods(timeout=5)
+    assert refused.value.code in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
 
 
 def test_the_twins_have_the_same_methods_and_arguments() -> None:

@@ -1,4 +1,4 @@
-"""`whybox.local`: a server that lives as long as its client. The server itself is tested end to end elsewhere."""
+"""`whybox.local`: a server that lives as long as its client. The server itself is tested elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Node.js example calls a real socket and prints the attribution. Where node and its packages are installed."""
+"""The Node.js example calls a real socket and prints the attribution, where node is installed."""
 
 from __future__ import annotations
 

@@ -41,7 +41,8 @@ def test_every_parameter_of_every_method_takes_a_value_of_its_type(method: str) 
         if field.enum_type is not None:
             text = next(iter(enum_names(field.enum_type)))
         from_shell = built(method, **from_text(method, [f"{name}={text}"]))
-        value: Any = text if field.enum_type is not None else True if text == "true" else 2
+        is_text = field.enum_type is not None or field.cpp_type == field.CPPTYPE_STRING
+        value: Any = text if is_text else True if text == "true" else 2
         assert from_shell == built(method, **{name: value})
         assert [set_field.name for set_field, _ in from_shell.ListFields()] == [name]
 
@@ -128,7 +129,7 @@ def test_an_unknown_method_is_answered_with_the_known_ones() -> None:
     """Near names first."""
     with pytest.raises(ExplainError, match="did you mean occlusion"):
         built("oclusion")
-    with pytest.raises(ExplainError, match="there are lime, occlusion"):
+    with pytest.raises(ExplainError, match="there are .*lime, .*occlusion"):
         built("xyz")
 
 

@@ -72,6 +72,7 @@ def test_a_model_that_fails_ends_the_method_cleanly():
     def broken(_query: Query) -> Reply:
         raise ModelFailed("no")
 
+    steps = sums([rows(1)], trace := [])  # held, so that no garbage collection closes it
     with pytest.raises(ModelFailed, match="no"):
-        run(sums([rows(1)], trace := []), broken)
+        run(steps, broken)
     assert trace == ["closed"]

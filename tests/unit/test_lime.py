@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
+from math import comb, exp
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits, load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
-
-from tests.oracles.lime import lime_fit
 from whybox_server.core.errors import BudgetSpent, InvalidRequest
 from whybox_server.core.explanation import Attribution
 from whybox_server.core.instance import Instance, Subject
@@ -24,6 +24,8 @@ from whybox_server.methods.method import violations
 from whybox_server.methods.selection import FeatureSelection
 from whybox_server.perturb.laws import Discretizer
 from whybox_server.perturb.options import Baseline, BaselineKind, Segmentation, SegmentationKind
+
+from tests.oracles.lime import cosine_distance, lime_fit, weighted_ridge
 
 Model = Callable[[Array], Array]  # (n, *shape) -> (n, outputs)
 CONSTANT = Baseline(BaselineKind.CONSTANT)
@@ -47,6 +49,7 @@ def table(values: Array, background: Array | None) -> Subject:
 
 
 def built(query: Query, one: Subject) -> Array:
+    assert len(query.rows), "a query is never empty"
     instance = one.instance.inputs["x"]
     out = {"x": np.empty((len(query.rows), *instance.shape), dtype=instance.dtype)}
     query.rows.write(np.arange(len(query.rows)), out)
@@ -77,7 +80,8 @@ def of_words(weights: dict[str, float], intercept: float) -> Model:
     """A sum of weights of the words that are there."""
 
     def model(rows: Array) -> Array:
-        return np.array([[intercept + sum(w for k, w in weights.items() if k in row.split())] for row in rows])
+        sums = [sum(w for k, w in weights.items() if k in row.split()) for row in rows]
+        return intercept + np.array(sums, dtype=float)[:, None]
 
     return model
 
@@ -187,7 +191,7 @@ def test_500_continuous_rows_find_the_4_relevant_columns_of_20(seed: int) -> Non
 def test_under_a_flat_kernel_boolean_models_have_their_main_effects(
     formula: Model, limit: tuple[float, ...]
 ) -> None:
-    """With all 2^d masks alike a coefficient is E[y | kept] - E[y | hidden]; 1e-3 for row 0's own weight."""
+    """All 2^d masks weigh alike: E[y | kept] - E[y | hidden]; 1e-3 for row 0, which counts once more."""
     params = LimeParams(num_samples=100_000, kernel_width=1000.0, ridge=0.0, baseline=CONSTANT)
     found = explain(tensor(len(limit)), lambda x: formula(x)[:, None], params)
     np.testing.assert_allclose(found.values[0], limit, atol=1e-3)
@@ -236,7 +240,7 @@ def test_a_constant_model_is_explained_by_nothing() -> None:
     ],
     ids=["8 words", "1 word", "13 words", "tensor", "pairs", "table", "series"],
 )
-def test_the_rows_asked_are_exactly_the_plan_in_one_query(one: Subject, params: LimeParams, rows: int) -> None:
+def test_the_rows_asked_are_exactly_the_plan(one: Subject, params: LimeParams, rows: int) -> None:
     """Every mask where that is fewer, else `num_samples`; and row 0 is the instance itself."""
     cost = LIME.cost(LIME.prepare(one, params, np.random.default_rng(0)), params)
     asked = queries(one, lambda x: np.zeros((len(x), 1)), params)
@@ -255,6 +259,34 @@ def test_an_enumerated_space_has_every_row_once_and_no_doubt() -> None:
     assert first.standard_errors is not None
     assert not first.standard_errors.any()
     assert first.quality[0]["exact"] == 1
+
+
+@pytest.mark.parametrize("paired", [False, True])
+@pytest.mark.parametrize("words", [False, True])
+def test_an_enumerated_mask_weighs_what_the_sampler_would_have_drawn(words: bool, paired: bool) -> None:  # noqa: FBT001
+    """Oracle: the loops, fed with all 16 masks and the counts expected among 20 rows, the instance first.
+
+    A coin per segment: 2^-4. Words: m of 4 removed with 1 / (4 C(4, m)), m >= 1; of a pair the other
+    one has 4 - m removed.
+    """
+    masks = [list(map(float, mask)) for mask in product((0, 1), repeat=4)]
+    sizes = [0 if m == 0 else 1 / (4 * comb(4, m)) for m in range(5)]
+    weights = []
+    for mask in masks:
+        gone = 4 - int(sum(mask))
+        likely = (sizes[gone] + sizes[4 - gone]) / 2 if paired else sizes[gone]
+        count = 19 * (likely if words else 1 / 16) + (gone == 0)
+        weights.append(count * exp(-(cosine_distance(mask) ** 2) / (2 * 0.25**2)))
+    scores = network(4)(np.array(masks))
+    beta, intercept = weighted_ridge(masks, scores[:, 0].tolist(), weights, ridge=1.0)
+
+    def of_text(rows: Array) -> Array:
+        return network(4)(np.array([[float(word in row.split()) for word in "abcd"] for row in rows]))
+
+    params = LimeParams(num_samples=20, paired=paired)
+    found = explain(text("a b c d"), of_text, params) if words else explain(tensor(4), network(4), params)
+    np.testing.assert_allclose(found.values[0], beta, atol=1e-9)
+    np.testing.assert_allclose(found.base_values[0], intercept, atol=1e-9)
 
 
 def test_every_background_is_paired_with_every_mask() -> None:
@@ -432,7 +464,8 @@ def gold_of_tree(tree: DecisionTreeClassifier, pixels: Array) -> set[int]:
 
 def greedy(model: Model, pixels: Array, on: list[int], count: int) -> set[int]:
     """Take out whichever pixel lowers the score most, again and again (the paper's baseline)."""
-    rest, gone = list(on), set()
+    rest: list[int] = list(on)
+    gone: set[int] = set()
     current = pixels.copy()
     while rest and len(gone) < count:
         trials = np.tile(current, (len(rest), 1))

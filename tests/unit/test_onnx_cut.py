@@ -94,7 +94,11 @@ def test_without_batch_axis_axis_0_holds_the_classes():
 
 def test_a_cast_to_integers_is_a_decision_and_hides_no_logits():
     """Rounded probabilities are another function than probabilities."""
-    tail = [node("Softmax", "z", "p"), node("Cast", "p", "i", to=TensorProto.INT64), node("Cast", "i", "y", to=FLOAT)]
+    tail = [
+        node("Softmax", "z", "p"),
+        node("Cast", "p", "i", to=TensorProto.INT64),
+        node("Cast", "i", "y", to=FLOAT),
+    ]
     assert explained(linear(*tail)).kind is None
 
 
@@ -127,9 +131,14 @@ def test_values_read_by_a_branch_are_kept():
         [helper.make_node("Neg", ["z"], ["t"])], "b", [], [helper.make_tensor_value_info("t", FLOAT, None)]
     )
     other = helper.make_graph(
-        [helper.make_node("Identity", ["z"], ["f"])], "c", [], [helper.make_tensor_value_info("f", FLOAT, None)]
+        [helper.make_node("Identity", ["z"], ["f"])],
+        "c",
+        [],
+        [helper.make_tensor_value_info("f", FLOAT, None)],
     )
-    yes = helper.make_node("Constant", [], ["yes"], value=helper.make_tensor("v", TensorProto.BOOL, [], [True]))
+    yes = helper.make_node(
+        "Constant", [], ["yes"], value=helper.make_tensor("v", TensorProto.BOOL, [], [True])
+    )
     choose = helper.make_node("If", ["yes"], ["y"], then_branch=branch, else_branch=other)
     proto = linear(yes, choose, node("Exp", "z", "other"), outputs=["y", "other"])
     np.testing.assert_array_equal(scores(explained(proto, "y")), -(X @ W))
@@ -138,7 +147,9 @@ def test_values_read_by_a_branch_are_kept():
 def test_probabilities_are_preferred_among_outputs():
     """By name, before the first floating output."""
     proto = linear(
-        node("Relu", "z", "features"), node("Identity", "z", "class_probs"), outputs=["features", "class_probs"]
+        node("Relu", "z", "features"),
+        node("Identity", "z", "class_probs"),
+        outputs=["features", "class_probs"],
     )
     assert explained(proto).source == "class_probs"
 
@@ -152,7 +163,10 @@ def test_an_unknown_output_is_refused_with_the_nearest():
 def test_a_model_that_answers_only_in_strings_is_refused():
     """There is no number to explain."""
     data = model(
-        [node("Identity", "x", "y")], {"x": (TensorProto.STRING, ["n"])}, {"y": (TensorProto.STRING, ["n"])}, {}
+        [node("Identity", "x", "y")],
+        {"x": (TensorProto.STRING, ["n"])},
+        {"y": (TensorProto.STRING, ["n"])},
+        {},
     )
     with pytest.raises(ModelRejected) as caught:
         explained(ModelProto.FromString(data))

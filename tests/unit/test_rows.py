@@ -41,9 +41,6 @@ def test_a_masked_row_keeps_where_the_mask_is_true_and_segment_minus_one_always(
     assert built(rows).tolist() == [[1, 2, 3, 4], [-1, -2, 3, 4], [-10, -20, -30, 4]]
 
 
-@pytest.mark.xfail(
-    reason="Masked.write takes buffer[position] of a scalar input, which is no view", strict=True
-)
 def test_an_input_that_is_a_single_number_is_masked_too():
     """Shape () per row: a buffer of shape (n,)."""
     part = Part("x", np.array(3.0), np.array([0.0]), np.array(0, np.int32))

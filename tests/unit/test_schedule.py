@@ -70,7 +70,9 @@ class Asker:
 class Simulation:
     """Askers on one device; `batches` holds rows per call."""
 
-    def __init__(self, askers: list[Asker], *, slots: int = 1, depth: int = 1, delay_s: float = 5e-3, **law: Any) -> None:
+    def __init__(
+        self, askers: list[Asker], *, slots: int = 1, depth: int = 1, delay_s: float = 5e-3, **law: Any
+    ) -> None:
         self.schedule = Schedule(max_delay_s=delay_s, window_rows=4096, depth=depth)
         self.device = Device(slots)
         self.law = (law.get("b", B), law.get("a", A))
@@ -196,8 +198,6 @@ def test_a_batch_does_not_wait_for_who_waits_itself():
 
 def test_who_was_silent_for_long_is_not_waited_for():
     """A flow that the cache answers opens a door and never asks: after max_delay it delays nobody."""
-    schedule, place = ready(4, slots=1)
-    schedule.plan(0.0)
     schedule = Schedule(max_delay_s=1.0, window_rows=64, depth=1)
     device, cost = Device(1), trained()
     schedule.open(0.0, lane(), Flow("silent"), device, cost)

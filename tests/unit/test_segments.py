@@ -120,6 +120,12 @@ def test_windows_of_time_lie_in_one_channel_each_and_are_named():
     assert cut.names == ("up, steps 0-2", "up, steps 3-4", "down, steps 0-2", "down, steps 3-4")
 
 
+def test_windows_of_a_series_with_the_channel_first_are_the_transposed_ones():
+    """(channel, time) of (2, 3), one span: a segment per channel."""
+    instance = instance_of(Modality.TIME_SERIES, np.zeros((2, 3)), details=TimeSeriesSpec("CT"))
+    assert cut_instance(instance, Segmentation(count=1)).segments["x0"].tolist() == [[0] * 3, [1] * 3]
+
+
 @pytest.mark.parametrize(("layout", "shape"), [("TC", (6, 2)), ("CT", (2, 6)), ("T", (6,))])
 def test_series_layouts_agree(layout: str, shape: tuple[int, ...]):
     """Moving the channel's axis moves it in the labels; all channels at once needs no channel."""
@@ -142,7 +148,9 @@ def test_elements_of_a_series_are_named_in_the_order_of_their_numbers():
     """Element [c, t] of a CT series is called so."""
     instance = instance_of(Modality.TIME_SERIES, np.zeros((2, 3)), details=TimeSeriesSpec("CT"))
     cut = cut_instance(instance, Segmentation(Kind.ELEMENTS))
-    assert cut.names[cut.segments["x0"][1, 2]] == "channel 1, step 2"
+    labels = cut.segments["x0"]
+    assert cut.names[labels[0, 2]] == "channel 0, step 2"
+    assert cut.names[labels[1, 0]] == "channel 1, step 0"
 
 
 def test_a_given_segmentation_is_renumbered_and_negatives_stay_out():

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression, Ridge, lars_path
-
-from tests.oracles.lime import weighted_ridge
 from whybox_server.core.rows import Array
 from whybox_server.methods.selection import FeatureSelection, forward, highest_weights, lasso_path, select
 from whybox_server.methods.surrogate import Sparsity, fit
+
+from tests.oracles.lime import weighted_ridge
 
 
 def problem(seed: int, n: int = 60, d: int = 7, t: int = 2) -> tuple[Array, Array, Array]:

@@ -35,7 +35,7 @@ class Recorder(explain_pb2_grpc.ExplanationServiceServicer, model_pb2_grpc.Model
         return [name for name, _, _ in self.calls]
 
     def _record(self, name: str, request: Any, context: grpc.ServicerContext) -> Any:
-        self.calls.append((name, request, {k: v for k, v in context.invocation_metadata() or ()}))
+        self.calls.append((name, request, dict(context.invocation_metadata() or ())))
         return self.answers[name](request, context) if name in self.answers else None
 
     def _require(self, model: str, context: grpc.ServicerContext) -> None:
@@ -82,12 +82,13 @@ class Recorder(explain_pb2_grpc.ExplanationServiceServicer, model_pb2_grpc.Model
 
 
 @contextmanager
-def serving(recorder: Recorder) -> Iterator[str]:
+def serving(recorder: Recorder, tls: grpc.ServerCredentials | None = None) -> Iterator[str]:
     """Serves on a free loopback port while the context is open; gives "HOST:PORT"."""
     server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
     explain_pb2_grpc.add_ExplanationServiceServicer_to_server(recorder, server)
     model_pb2_grpc.add_ModelServiceServicer_to_server(recorder, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    address = "127.0.0.1:0"
+    port = server.add_insecure_port(address) if tls is None else server.add_secure_port(address, tls)
     server.start()
     try:
         yield f"127.0.0.1:{port}"

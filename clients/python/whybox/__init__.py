@@ -1,7 +1,8 @@
-"""Ask why a model says what it says: `Client`, `aio.Client`, `local`, `ModelSpec`, `Explanation`, `ExplainError`.
+"""Ask why a model says what it says.
 
-A table of contents. Everything is imported on first use, so that `whybox --help` does not wait for
-gRPC and numpy, and so that the server, which needs only the stubs, does not load the client.
+A table of contents: `Client`, `aio.Client`, `local`, `ModelSpec`, `Explanation`, `ExplainError`.
+Everything is imported on first use, so that `whybox --help` does not wait for gRPC and numpy, and so
+that the server, which needs only the stubs, does not load the client.
 """
 
 from __future__ import annotations

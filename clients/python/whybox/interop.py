@@ -1,4 +1,4 @@
-"""Explanations in the types of other libraries. Nothing here is a dependency: each is imported when asked for."""
+"""Explanations in the types of other libraries, none of them a dependency: imported when asked for."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def to_shap(e: Explanation, *, force: bool = False) -> Any:
     except ModuleNotFoundError as error:
         raise _unfit("shap is not installed here", "pip install shap") from error
     several = len(e) > 1
-    errors = e.standard_errors
+    errors = [one.standard_errors for one in e]
+    known = [one for one in errors if one is not None]  # all targets have them, or none
     bases = np.array([np.nan if one.base_value is None else one.base_value for one in e])  # (targets,)
     return shap.Explanation(
         values=_columns([one.values for one in e], several=several),
@@ -40,9 +41,7 @@ def to_shap(e: Explanation, *, force: bool = False) -> Any:
         data=_data(e),
         feature_names=list(e.names),
         output_names=[target.label for target in e.targets] if several else None,
-        error_std=None
-        if errors is None
-        else _columns([_known(one.standard_errors) for one in e], several=several),
+        error_std=_columns(known, several=several) if known else None,
     )
 
 
@@ -61,11 +60,6 @@ def to_alibi(e: Explanation) -> Any:
 def _columns(per_target: list[Array], *, several: bool) -> Array:
     flat = [values.ravel() for values in per_target]
     return np.stack(flat, axis=1) if several else flat[0]
-
-
-def _known(errors: Array | None) -> Array:
-    assert errors is not None  # all targets have them, or none
-    return errors
 
 
 def _data(e: Explanation) -> Array | None:

@@ -6,7 +6,7 @@ decides which calls are made, and what is made of the replies, stands here once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -76,7 +76,9 @@ def explain(ref: ModelRef, request: explain_pb2.ExplainRequest, known: set[str])
     response: explain_pb2.ExplainResponse = yield from _with_model(
         ref, known, lambda: Call("Explain", request)
     )
-    return [Explanation(message) for message in response.explanations]
+    found = dict(enumerate(map(Explanation, response.explanations)))
+    _require(found, len(request.instances))
+    return [found[index] for index in sorted(found)]
 
 
 def explain_stream(
@@ -95,11 +97,16 @@ def explain_stream(
 
     asked = explain_pb2.ExplainStreamRequest(request=request)
     yield from _with_model(ref, known, lambda: Call("ExplainStream", asked, on_event))
-    missing = [index for index in range(len(request.instances)) if index not in found]
-    if missing:
-        message = f"the server ended the stream without the explanations of instances {missing[:10]}"
-        raise ExplainError(message, code="INTERNAL", reason="", remote=True)
+    _require(found, len(request.instances))
     return [found[index] for index in sorted(found)]
+
+
+def _require(found: Mapping[int, Explanation], instances: int) -> None:
+    """An answer that is missing must not shift the others."""
+    missing = [index for index in range(instances) if index not in found]
+    if missing:
+        message = f"the server left out the explanations of instances {missing[:10]}"
+        raise ExplainError(message, code="INTERNAL", reason="", remote=True)
 
 
 def plan(ref: ModelRef, request: explain_pb2.ExplainRequest, known: set[str]) -> Steps[Plan]:

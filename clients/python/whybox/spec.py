@@ -64,7 +64,7 @@ class ModelSpec:
         return spec
 
     @staticmethod
-    def image(  # noqa: PLR0913 - the fields of ImageSpec
+    def image(
         *,
         layout: str | None = None,
         black: float | None = None,

@@ -42,7 +42,7 @@ def to_tensor(value: object, field: str) -> tensor_pb2.Tensor:
     array = as_array(value, field)
     if array.dtype.kind in _STRING_KINDS:
         return _string_tensor(array, field)
-    dtype = array.dtype.newbyteorder(">")
+    dtype = array.dtype.newbyteorder("<")
     if dtype not in _WIRE:
         known = ", ".join(sorted(d.name for d in _WIRE))
         raise invalid(field, f"elements are {array.dtype}; convert them to one of {known}, or str")

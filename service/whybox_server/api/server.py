@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from whybox.v1 import explain_pb2, model_pb2
-from whybox_server.settings import MIB, Settings
 
 SERVICES = tuple(
     file.services_by_name[name].full_name
@@ -29,15 +29,27 @@ KEEPALIVE_TIMEOUT_MS = 20_000
 LEAST_PING_INTERVAL_MS = 30_000
 
 
-def make_server(settings: Settings, interceptors: Sequence[grpc.aio.ServerInterceptor]) -> Any:
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """Where and how to listen. Without certificate and key it is plaintext."""
+
+    listen: str  # HOST:PORT
+    message_bytes: int  # most in one message, both directions
+    max_deadline_s: float
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+
+
+def make_server(transport: Transport, interceptors: Sequence[grpc.aio.ServerInterceptor]) -> Any:
     """A server without services or ports yet."""
-    size = settings.message_mib * MIB
+    size = transport.message_bytes
     options = [
         ("grpc.max_receive_message_length", size),
         ("grpc.max_send_message_length", size),
         ("grpc.so_reuseport", 0),  # a second server on our port must fail, not share it in silence
         ("grpc.max_connection_age_ms", MAX_CONNECTION_AGE_MS),
-        ("grpc.max_connection_age_grace_ms", int(settings.max_deadline_s * 1e3)),
+        ("grpc.max_connection_age_grace_ms", int(transport.max_deadline_s * 1e3)),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
         ("grpc.http2.min_ping_interval_without_data_ms", LEAST_PING_INTERVAL_MS),
@@ -45,17 +57,17 @@ def make_server(settings: Settings, interceptors: Sequence[grpc.aio.ServerInterc
     return grpc.aio.server(interceptors=list(interceptors), options=options, maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS)
 
 
-def add_port(server: Any, settings: Settings) -> int:
+def add_port(server: Any, transport: Transport) -> int:
     """Listen, with TLS when there is a certificate. Returns the port; raises OSError when it is taken."""
     try:
-        if settings.tls_cert is None or settings.tls_key is None:
-            port: int = server.add_insecure_port(settings.listen)
+        if transport.tls_cert is None or transport.tls_key is None:
+            port: int = server.add_insecure_port(transport.listen)
         else:
-            port = server.add_secure_port(settings.listen, credentials(settings))
+            port = server.add_secure_port(transport.listen, credentials(transport))
     except RuntimeError as error:
-        raise OSError(f"cannot listen on {settings.listen}: {error}") from error
+        raise OSError(f"cannot listen on {transport.listen}: {error}") from error
     if not port:
-        raise OSError(f"cannot listen on {settings.listen}")
+        raise OSError(f"cannot listen on {transport.listen}")
     return port
 
 
@@ -76,11 +88,11 @@ def add_reflection(server: Any) -> None:
     reflection.enable_server_reflection(names, server)
 
 
-def credentials(settings: Settings) -> grpc.ServerCredentials:
+def credentials(transport: Transport) -> grpc.ServerCredentials:
     """TLS from files that are read again at the first handshake after they changed."""
-    assert settings.tls_cert is not None
-    assert settings.tls_key is not None
-    files = [path for path in (settings.tls_key, settings.tls_cert, settings.tls_client_ca) if path is not None]
+    assert transport.tls_cert is not None
+    assert transport.tls_key is not None
+    files = [path for path in (transport.tls_key, transport.tls_cert, transport.tls_client_ca) if path is not None]
     known = _stamps(files)
 
     def fetch() -> grpc.ServerCertificateConfiguration | None:
@@ -89,20 +101,20 @@ def credentials(settings: Settings) -> grpc.ServerCredentials:
         if stamps == known:
             return None  # keep what is in use
         known = stamps
-        return _configuration(settings)
+        return _configuration(transport)
 
     return grpc.dynamic_ssl_server_credentials(
-        _configuration(settings),
+        _configuration(transport),
         fetch,  # type: ignore[arg-type]  # None means "keep it" to grpc; its stubs do not know
-        require_client_authentication=settings.tls_client_ca is not None,
+        require_client_authentication=transport.tls_client_ca is not None,
     )
 
 
-def _configuration(settings: Settings) -> grpc.ServerCertificateConfiguration:
-    assert settings.tls_cert is not None
-    assert settings.tls_key is not None
-    pair = (settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())
-    ca = None if settings.tls_client_ca is None else settings.tls_client_ca.read_bytes()
+def _configuration(transport: Transport) -> grpc.ServerCertificateConfiguration:
+    assert transport.tls_cert is not None
+    assert transport.tls_key is not None
+    pair = (transport.tls_key.read_bytes(), transport.tls_cert.read_bytes())
+    ca = None if transport.tls_client_ca is None else transport.tls_client_ca.read_bytes()
     return grpc.ssl_server_certificate_configuration([pair], root_certificates=ca)
 
 

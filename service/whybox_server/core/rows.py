@@ -87,8 +87,9 @@ class Masked:
                 background = part.background[0 if self.choice is None else self.choice[row]]
                 # One extra True at the end serves segment -1.
                 keep = np.append(self.masks[row], True)[part.segments]
-                np.copyto(buffer[position], background)
-                np.copyto(buffer[position], part.instance, where=keep)
+                slot = buffer[position, ...]  # a view, of a scalar input too
+                np.copyto(slot, background)
+                np.copyto(slot, part.instance, where=keep)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

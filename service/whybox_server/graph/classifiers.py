@@ -89,7 +89,7 @@ def ints(node: NodeProto, name: str) -> Sequence[int]:
 
 
 def _tree_margins_are_plain(node: NodeProto) -> bool:
-    """With two labels and one set of weights the runtime answers (-s, s), but (1 - s, s) if none is negative."""
+    """With two labels and one set of weights a runtime answers (-s, s); (1 - s, s) if none is negative."""
     if len(labels_of(node)) != 2 or len({*ints(node, "class_ids")}) != 1:  # noqa: PLR2004
         return True
     return any(weight < 0 for weight in floats(node, "class_weights"))

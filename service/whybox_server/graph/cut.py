@@ -68,7 +68,7 @@ def explained(model: ModelProto, output: str = "", *, batched: bool = True, logi
     made_by = producers(model.graph)
     tensor, labels, is_map = _behind_zipmap(source, made_by)
     found = _logits(model, tensor, made_by, batched=batched) if logits else None
-    declared = ScoreKind.PROBABILITY if found else _declared(tensor, source, is_map, made_by)
+    declared = ScoreKind.PROBABILITY if found else _declared(tensor, source, made_by, is_map=is_map)
     if found is None:
         found = _Found(tensor, declared)
     others = len(model.graph.output) > 1
@@ -111,9 +111,7 @@ def _behind_zipmap(source: str, made_by: dict[str, NodeProto]) -> tuple[str, tup
     return node.input[0], classifiers.labels_of(node), True
 
 
-def _logits(
-    model: ModelProto, tensor: str, made_by: dict[str, NodeProto], *, batched: bool
-) -> _Found | None:
+def _logits(model: ModelProto, tensor: str, made_by: dict[str, NodeProto], *, batched: bool) -> _Found | None:
     """The logits behind a probability, if they can be had exactly."""
     normalised = False
     while (node := made_by.get(tensor)) is not None:
@@ -168,11 +166,9 @@ def _cut_note(node: NodeProto) -> str:
     return f"the model was cut before its final {node.op_type}: logits are explained"
 
 
-def _declared(
-    tensor: str, source: str, is_map: bool, made_by: dict[str, NodeProto]
-) -> ScoreKind | None:
+def _declared(tensor: str, source: str, made_by: dict[str, NodeProto], *, is_map: bool) -> ScoreKind | None:
     """What an uncut output holds, as far as graph and names tell."""
-    while (node := made_by.get(tensor)) is not None and node.op_type in RESHAPING:
+    while (node := made_by.get(tensor)) is not None and node.op_type in RESHAPING and not _narrows(node):
         tensor = node.input[0]
     if node is not None and node.op_type in classifiers.REGRESSORS:
         return ScoreKind.VALUE

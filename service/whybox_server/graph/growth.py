@@ -9,7 +9,7 @@ graph computes from its inputs is not judged here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from math import prod
 
@@ -32,25 +32,80 @@ from whybox_server.core.rows import Array
 from whybox_server.graph.walk import attribute, shape_of, subgraphs
 
 SMALL = 4096  # elements of a constant that may be the shape of another one; evaluated, not bounded
-WIDEST_ELEMENT_BYTES = 16
-MOST_SHRUNK = 8  # outputs of these have at most this many elements (an index per axis) per input's one
-SHRINKING = frozenset({"NonZero", "Unique", "Compress", "NonMaxSuppression", "StringSplit"})
+ELEMENT_BYTES = 8
+# Where shape inference cannot tell: outputs of these have at most this many elements (an index per
+# axis) per element of all their inputs,
+MOST_PER_ELEMENT = 8
+BOUNDED_BY_SUM = frozenset(
+    [
+        "NonZero",
+        "Unique",
+        "Compress",
+        "NonMaxSuppression",
+        "Cast",
+        "Transpose",
+        "Reshape",
+        "Squeeze",
+        "Unsqueeze",
+        "Identity",
+        "Flatten",
+        "Slice",
+        "Concat",
+        "Neg",
+        "Abs",
+        "Not",
+        "Sqrt",
+        "Floor",
+        "Ceil",
+        "ReduceSum",
+        "ReduceProd",
+        "ReduceMax",
+        "ReduceMin",
+        "TopK",
+    ]
+)
+# and outputs of these at most as many as all their inputs multiplied.
+BOUNDED_BY_PRODUCT = frozenset(
+    [
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Pow",
+        "Mod",
+        "Equal",
+        "Less",
+        "Greater",
+        "LessOrEqual",
+        "GreaterOrEqual",
+        "And",
+        "Or",
+        "Min",
+        "Max",
+        "Where",
+        "Gather",
+        "GatherND",
+    ]
+)
+EVALUATED_IR_VERSION = 8  # of the one-node models that are evaluated; the reference reads any
 STANDARD = frozenset({"", "ai.onnx"})
 SHAPES = frozenset({"Shape", "Size"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Value:
-    """What is known of a value. data: only of small constants."""
+    """What is known of a value. data: only of small constants. bound: where the type tells no size."""
 
     type: TypeProto | None
     constant: bool = False
     data: Array | None = None
+    bound: int | None = None
 
     @property
     def elements(self) -> int | None:
+        """At most this many; None if nobody knows."""
         shape = shape_of(self.type) if self.type is not None else None
-        return None if shape is None or None in shape else prod(length or 0 for length in shape)
+        return self.bound if shape is None or None in shape else prod(length or 0 for length in shape)
 
 
 @dataclass(slots=True)
@@ -60,10 +115,9 @@ class _Folding:
     opsets: Mapping[str, int]
     limit: int
     total: int = 0
-    ir_version: int = field(default=8)
 
     def add(self, node: NodeProto, elements: int) -> None:
-        self.total += elements * WIDEST_ELEMENT_BYTES // 2
+        self.total += elements * ELEMENT_BYTES
         if self.total > self.limit:
             raise ModelRejected(
                 f"node {node.name or node.op_type!r} belongs to constants that would grow to more than "
@@ -77,7 +131,9 @@ def check_growth(model: ModelProto, limit_bytes: int) -> None:
 
     An element counts as 8 bytes. The model's own functions must be inlined already.
     """
-    opsets = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in model.opset_import}
+    opsets = {
+        "" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in model.opset_import
+    }
     _walk(model.graph, {}, _Folding(opsets, limit_bytes))
 
 
@@ -90,8 +146,7 @@ def _walk(graph: GraphProto, outer: Mapping[str, _Value], folding: _Folding) -> 
     for node in graph.node:
         for inner in subgraphs(node):
             _walk(inner, values, folding)
-        for name, value in _outputs(node, values, folding).items():
-            values[name] = value
+        values |= _outputs(node, values, folding)
 
 
 def _outputs(node: NodeProto, values: Mapping[str, _Value], folding: _Folding) -> dict[str, _Value]:
@@ -115,12 +170,26 @@ def _folded(
     node: NodeProto, inputs: Mapping[str, _Value], found: Mapping[str, _Value], folding: _Folding
 ) -> dict[str, _Value]:
     """Outputs of a node that a runtime folds: bounded, and evaluated if they are small."""
-    sizes = [_bound(node, inputs, value) for value in found.values()]
-    for size in sizes:
+    sizes = {name: _bound(node, inputs, value) for name, value in found.items()}
+    for size in sizes.values():
         folding.add(node, size)
-    small = all(size <= SMALL for size in sizes) and all(value.data is not None for value in inputs.values())
+    small = max(sizes.values(), default=0) <= SMALL and all(
+        value.data is not None for value in inputs.values()
+    )
     data = _evaluated(node, inputs, folding) if small else {}
-    return {name: _Value(value.type, True, data.get(name)) for name, value in found.items()}
+    return {
+        name: _Value(
+            _type_of(data.get(name), value.type), constant=True, data=data.get(name), bound=sizes[name]
+        )
+        for name, value in found.items()
+    }
+
+
+def _type_of(data: Array | None, otherwise: TypeProto | None) -> TypeProto | None:
+    """The type of an evaluated constant is better known than inferred."""
+    if data is None:
+        return otherwise
+    return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(data.dtype), data.shape)
 
 
 def _bound(node: NodeProto, inputs: Mapping[str, _Value], output: _Value) -> int:
@@ -129,8 +198,11 @@ def _bound(node: NodeProto, inputs: Mapping[str, _Value], output: _Value) -> int
         return output.elements
     sizes = [value.elements for value in inputs.values()]
     known = [size for size in sizes if size is not None]
-    if len(known) == len(sizes) and (node.op_type in SHRINKING or node.domain not in STANDARD):
-        return MOST_SHRUNK * sum(known)
+    if len(known) == len(sizes):
+        if node.op_type in BOUNDED_BY_SUM or node.domain not in STANDARD:
+            return MOST_PER_ELEMENT * sum(known)
+        if node.op_type in BOUNDED_BY_PRODUCT:
+            return prod(known)
     raise ModelRejected(
         f"the size of the constant made by node {node.name or node.op_type!r} cannot be told before it is "
         "computed; fold constants before exporting",
@@ -159,7 +231,7 @@ def _types(node: NodeProto, inputs: Mapping[str, _Value], folding: _Folding) -> 
 def _constant(tensor: TensorProto) -> _Value:
     kind = helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
     small = prod(tensor.dims) <= SMALL and tensor.data_type != TensorProto.STRING
-    return _Value(kind, True, numpy_helper.to_array(tensor) if small else None)
+    return _Value(kind, constant=True, data=numpy_helper.to_array(tensor) if small else None)
 
 
 def _size_of(node: NodeProto, source: TypeProto) -> _Value:
@@ -170,7 +242,7 @@ def _size_of(node: NodeProto, source: TypeProto) -> _Value:
     else:
         start, end = attribute(node, "start"), attribute(node, "end")
         shape = shape[start.i if start is not None else 0 : end.i if end is not None else None]
-    return _Value(helper.make_tensor_type_proto(TensorProto.INT64, shape.shape), True, shape)
+    return _Value(helper.make_tensor_type_proto(TensorProto.INT64, shape.shape), constant=True, data=shape)
 
 
 def _evaluated(node: NodeProto, inputs: Mapping[str, _Value], folding: _Folding) -> dict[str, Array]:
@@ -179,13 +251,19 @@ def _evaluated(node: NodeProto, inputs: Mapping[str, _Value], folding: _Folding)
     graph = helper.make_graph(
         [node],
         "one",
-        [helper.make_value_info(name, value.type) for name, value in inputs.items() if value.type is not None],
+        [
+            helper.make_value_info(name, value.type)
+            for name, value in inputs.items()
+            if value.type is not None
+        ],
         [helper.make_empty_tensor_value_info(name) for name in names],
     )
     opsets = [helper.make_opsetid(name, version) for name, version in folding.opsets.items()]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=folding.ir_version)
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=EVALUATED_IR_VERSION)
     try:
         results = ReferenceEvaluator(model).run(None, {name: value.data for name, value in inputs.items()})
     except Exception:  # noqa: BLE001  an operator that the reference lacks, or a graph that cannot run
         return {}
-    return {name: result for name, result in zip(names, results, strict=True) if isinstance(result, np.ndarray)}
+    return {
+        name: result for name, result in zip(names, results, strict=True) if isinstance(result, np.ndarray)
+    }

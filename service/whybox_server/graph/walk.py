@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
-from onnx.shape_inference import infer_shapes
+from onnx.checker import ValidationError
+from onnx.shape_inference import InferenceError, infer_shapes
 
 Shape: TypeAlias = tuple[int | None, ...]  # None: any length
 
@@ -61,11 +62,13 @@ def shape_of(type_proto: TypeProto) -> Shape | None:
 def inferred_shapes(model: ModelProto) -> dict[str, Shape | None]:
     """Shape of every value of the main graph as far as shape inference can tell.
 
-    Works on a copy without large weights, so that it costs the same for any size of model.
+    Works on a copy without large weights, so that it costs the same for any size of model. Empty for
+    a graph that is not valid: whoever loads it will be told.
     """
-    skeleton = ModelProto()
-    skeleton.CopyFrom(without_weights(model))
-    inferred = infer_shapes(skeleton)
+    try:
+        inferred = infer_shapes(without_weights(model))
+    except (InferenceError, ValidationError, RuntimeError):
+        return {}
     values = (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output)
     return {value.name: shape_of(value.type) for value in values}
 

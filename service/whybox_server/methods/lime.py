@@ -163,12 +163,12 @@ def lime(task: LimeTask, params: LimeParams, rng: Rng) -> Steps:
         try:
             reply = yield Query(sample.rows.take(np.arange(len(scores), upto)))
         except BudgetSpent as spent:
-            complete, upto = False, len(scores) + spent.left
-            if upto < sample.features.shape[1] + 2:
+            complete, affordable = False, len(scores) + spent.left
+            if affordable < sample.features.shape[1] + 2:
                 raise
             if spent.left == 0:
                 break
-            reply = yield Query(sample.rows.take(np.arange(len(scores), upto)))
+            reply = yield Query(sample.rows.take(np.arange(len(scores), affordable)))
         scores = np.vstack([scores, reply.scores]) if len(scores) else reply.scores
         surrogate = surrogate_of(task, params, sample, scores)
         if not complete or below(params.tolerance, surrogate):

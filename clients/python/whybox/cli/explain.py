@@ -50,7 +50,7 @@ def plan(arguments: argparse.Namespace) -> int:
 
 
 def _question(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Arguments of `Client.explain`; whatever is wrong in the flags or files is found before a server starts."""
+    """Arguments of `Client.explain`; what is wrong in flags or files is found before a server starts."""
     params = from_text(arguments.method, arguments.param)
     model_ref(arguments.model)
     return {

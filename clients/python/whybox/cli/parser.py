@@ -17,9 +17,9 @@ EXPLAIN = """\
 examples:
   whybox explain --model net.onnx --input dog.png --method lime
   whybox explain --model net.onnx --input dog.png --method occlusion --param window=32 --param stride=16
-  whybox explain --model models/churn --input row.json --method lime --target yes --server localhost:50051
+  whybox explain --model models/churn --input row.json --method lime --server localhost:50051
   whybox explain --model net.onnx --input x.npy --method lime --target top:3 --json - > why.json
-  whybox explain --model net.onnx --input x.npy --method lime --param baseline=0.5 --param segmentation=@cut.npy
+  whybox explain --model net.onnx --input x.npy --method lime --param segmentation=@cut.npy
 
 The input is what its ending says: .npy (one array), .npz (arrays by input name), .png .jpg .jpeg (a
 picture), .csv (a header and one row), .json (a row, or arrays), .txt (a text).

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Generated from proto/whybox/v1: the wire contract. `make proto` writes these files."""

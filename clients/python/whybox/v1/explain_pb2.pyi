@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ExplainRequest(_message.Message):
-    __slots__ = ("model", "instances", "targets", "space", "spec", "seed", "mode", "max_queries", "render", "lime", "occlusion")
+    __slots__ = ("model", "instances", "targets", "space", "spec", "seed", "mode", "max_queries", "render", "lime", "occlusion", "anchors", "streak", "prediction_difference", "cem", "erasure", "meaningful_perturbation", "rise", "kernel_shap", "shapley_sampling")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INSTANCES_FIELD_NUMBER: _ClassVar[int]
     TARGETS_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,15 @@ class ExplainRequest(_message.Message):
     RENDER_FIELD_NUMBER: _ClassVar[int]
     LIME_FIELD_NUMBER: _ClassVar[int]
     OCCLUSION_FIELD_NUMBER: _ClassVar[int]
+    ANCHORS_FIELD_NUMBER: _ClassVar[int]
+    STREAK_FIELD_NUMBER: _ClassVar[int]
+    PREDICTION_DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    CEM_FIELD_NUMBER: _ClassVar[int]
+    ERASURE_FIELD_NUMBER: _ClassVar[int]
+    MEANINGFUL_PERTURBATION_FIELD_NUMBER: _ClassVar[int]
+    RISE_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_SHAP_FIELD_NUMBER: _ClassVar[int]
+    SHAPLEY_SAMPLING_FIELD_NUMBER: _ClassVar[int]
     model: str
     instances: _containers.RepeatedCompositeFieldContainer[Instance]
     targets: _containers.RepeatedCompositeFieldContainer[TargetChoice]
@@ -34,7 +43,16 @@ class ExplainRequest(_message.Message):
     render: _containers.RepeatedScalarFieldContainer[_explanation_pb2.RenderFormat]
     lime: _method_pb2.LimeParams
     occlusion: _method_pb2.OcclusionParams
-    def __init__(self, model: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., targets: _Optional[_Iterable[_Union[TargetChoice, _Mapping]]] = ..., space: _Optional[_Union[_explanation_pb2.ScoreSpace, str]] = ..., spec: _Optional[_Union[_spec_pb2.ModelSpec, _Mapping]] = ..., seed: _Optional[int] = ..., mode: _Optional[_Union[_explanation_pb2.Mode, str]] = ..., max_queries: _Optional[int] = ..., render: _Optional[_Iterable[_Union[_explanation_pb2.RenderFormat, str]]] = ..., lime: _Optional[_Union[_method_pb2.LimeParams, _Mapping]] = ..., occlusion: _Optional[_Union[_method_pb2.OcclusionParams, _Mapping]] = ...) -> None: ...
+    anchors: _method_pb2.AnchorsParams
+    streak: _method_pb2.StreakParams
+    prediction_difference: _method_pb2.PredictionDifferenceParams
+    cem: _method_pb2.CemParams
+    erasure: _method_pb2.ErasureParams
+    meaningful_perturbation: _method_pb2.MeaningfulPerturbationParams
+    rise: _method_pb2.RiseParams
+    kernel_shap: _method_pb2.KernelShapParams
+    shapley_sampling: _method_pb2.ShapleySamplingParams
+    def __init__(self, model: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., targets: _Optional[_Iterable[_Union[TargetChoice, _Mapping]]] = ..., space: _Optional[_Union[_explanation_pb2.ScoreSpace, str]] = ..., spec: _Optional[_Union[_spec_pb2.ModelSpec, _Mapping]] = ..., seed: _Optional[int] = ..., mode: _Optional[_Union[_explanation_pb2.Mode, str]] = ..., max_queries: _Optional[int] = ..., render: _Optional[_Iterable[_Union[_explanation_pb2.RenderFormat, str]]] = ..., lime: _Optional[_Union[_method_pb2.LimeParams, _Mapping]] = ..., occlusion: _Optional[_Union[_method_pb2.OcclusionParams, _Mapping]] = ..., anchors: _Optional[_Union[_method_pb2.AnchorsParams, _Mapping]] = ..., streak: _Optional[_Union[_method_pb2.StreakParams, _Mapping]] = ..., prediction_difference: _Optional[_Union[_method_pb2.PredictionDifferenceParams, _Mapping]] = ..., cem: _Optional[_Union[_method_pb2.CemParams, _Mapping]] = ..., erasure: _Optional[_Union[_method_pb2.ErasureParams, _Mapping]] = ..., meaningful_perturbation: _Optional[_Union[_method_pb2.MeaningfulPerturbationParams, _Mapping]] = ..., rise: _Optional[_Union[_method_pb2.RiseParams, _Mapping]] = ..., kernel_shap: _Optional[_Union[_method_pb2.KernelShapParams, _Mapping]] = ..., shapley_sampling: _Optional[_Union[_method_pb2.ShapleySamplingParams, _Mapping]] = ...) -> None: ...
 
 class Instance(_message.Message):
     __slots__ = ("tensors", "text", "picture", "record")

@@ -41,9 +41,13 @@ RENDER_FORMAT_PNG: RenderFormat
 RENDER_FORMAT_HTML: RenderFormat
 
 class Explanation(_message.Message):
-    __slots__ = ("targets", "attribution", "subject", "complete", "warnings", "usage", "provenance", "renderings")
+    __slots__ = ("targets", "attribution", "rule", "contrast", "regions", "mask", "subject", "complete", "warnings", "usage", "provenance", "renderings")
     TARGETS_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    CONTRAST_FIELD_NUMBER: _ClassVar[int]
+    REGIONS_FIELD_NUMBER: _ClassVar[int]
+    MASK_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
@@ -52,13 +56,17 @@ class Explanation(_message.Message):
     RENDERINGS_FIELD_NUMBER: _ClassVar[int]
     targets: _containers.RepeatedCompositeFieldContainer[Target]
     attribution: Attribution
+    rule: Rule
+    contrast: Contrast
+    regions: Regions
+    mask: Mask
     subject: Subject
     complete: bool
     warnings: _containers.RepeatedScalarFieldContainer[str]
     usage: Usage
     provenance: Provenance
     renderings: _containers.RepeatedCompositeFieldContainer[Rendering]
-    def __init__(self, targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., attribution: _Optional[_Union[Attribution, _Mapping]] = ..., subject: _Optional[_Union[Subject, _Mapping]] = ..., complete: _Optional[bool] = ..., warnings: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., renderings: _Optional[_Iterable[_Union[Rendering, _Mapping]]] = ...) -> None: ...
+    def __init__(self, targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., attribution: _Optional[_Union[Attribution, _Mapping]] = ..., rule: _Optional[_Union[Rule, _Mapping]] = ..., contrast: _Optional[_Union[Contrast, _Mapping]] = ..., regions: _Optional[_Union[Regions, _Mapping]] = ..., mask: _Optional[_Union[Mask, _Mapping]] = ..., subject: _Optional[_Union[Subject, _Mapping]] = ..., complete: _Optional[bool] = ..., warnings: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., renderings: _Optional[_Iterable[_Union[Rendering, _Mapping]]] = ...) -> None: ...
 
 class Target(_message.Message):
     __slots__ = ("index", "label", "score", "probability", "space")
@@ -75,7 +83,7 @@ class Target(_message.Message):
     def __init__(self, index: _Optional[int] = ..., label: _Optional[str] = ..., score: _Optional[float] = ..., probability: _Optional[float] = ..., space: _Optional[_Union[ScoreSpace, str]] = ...) -> None: ...
 
 class Attribution(_message.Message):
-    __slots__ = ("values", "segments", "names", "base_values", "standard_errors", "quality", "additive", "instance_shape", "input")
+    __slots__ = ("values", "segments", "names", "base_values", "standard_errors", "quality", "additive", "instance_shape", "input", "flip_set", "unit")
     VALUES_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     NAMES_FIELD_NUMBER: _ClassVar[int]
@@ -85,6 +93,8 @@ class Attribution(_message.Message):
     ADDITIVE_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_SHAPE_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
+    FLIP_SET_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
     values: _tensor_pb2.Tensor
     segments: _tensor_pb2.Tensors
     names: _containers.RepeatedScalarFieldContainer[str]
@@ -94,7 +104,135 @@ class Attribution(_message.Message):
     additive: bool
     instance_shape: _containers.RepeatedScalarFieldContainer[int]
     input: str
-    def __init__(self, values: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., segments: _Optional[_Union[_tensor_pb2.Tensors, _Mapping]] = ..., names: _Optional[_Iterable[str]] = ..., base_values: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., standard_errors: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., quality: _Optional[_Iterable[_Union[Quality, _Mapping]]] = ..., additive: _Optional[bool] = ..., instance_shape: _Optional[_Iterable[int]] = ..., input: _Optional[str] = ...) -> None: ...
+    flip_set: FlipSet
+    unit: str
+    def __init__(self, values: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., segments: _Optional[_Union[_tensor_pb2.Tensors, _Mapping]] = ..., names: _Optional[_Iterable[str]] = ..., base_values: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., standard_errors: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., quality: _Optional[_Iterable[_Union[Quality, _Mapping]]] = ..., additive: _Optional[bool] = ..., instance_shape: _Optional[_Iterable[int]] = ..., input: _Optional[str] = ..., flip_set: _Optional[_Union[FlipSet, _Mapping]] = ..., unit: _Optional[str] = ...) -> None: ...
+
+class Units(_message.Message):
+    __slots__ = ("names", "segments", "instance_shape", "input")
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_SHAPE_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    names: _containers.RepeatedScalarFieldContainer[str]
+    segments: _tensor_pb2.Tensors
+    instance_shape: _containers.RepeatedScalarFieldContainer[int]
+    input: str
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., segments: _Optional[_Union[_tensor_pb2.Tensors, _Mapping]] = ..., instance_shape: _Optional[_Iterable[int]] = ..., input: _Optional[str] = ...) -> None: ...
+
+class Rule(_message.Message):
+    __slots__ = ("predicates", "precision", "lower_bound", "confidence", "coverage", "samples", "threshold", "threshold_met", "certificate", "examples", "units")
+    PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    LOWER_BOUND_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_MET_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    predicates: _containers.RepeatedCompositeFieldContainer[Predicate]
+    precision: float
+    lower_bound: float
+    confidence: float
+    coverage: float
+    samples: int
+    threshold: float
+    threshold_met: bool
+    certificate: str
+    examples: _containers.RepeatedCompositeFieldContainer[Example]
+    units: Units
+    def __init__(self, predicates: _Optional[_Iterable[_Union[Predicate, _Mapping]]] = ..., precision: _Optional[float] = ..., lower_bound: _Optional[float] = ..., confidence: _Optional[float] = ..., coverage: _Optional[float] = ..., samples: _Optional[int] = ..., threshold: _Optional[float] = ..., threshold_met: _Optional[bool] = ..., certificate: _Optional[str] = ..., examples: _Optional[_Iterable[_Union[Example, _Mapping]]] = ..., units: _Optional[_Union[Units, _Mapping]] = ...) -> None: ...
+
+class Predicate(_message.Message):
+    __slots__ = ("text", "segment", "precision", "coverage")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    segment: int
+    precision: float
+    coverage: float
+    def __init__(self, text: _Optional[str] = ..., segment: _Optional[int] = ..., precision: _Optional[float] = ..., coverage: _Optional[float] = ...) -> None: ...
+
+class Example(_message.Message):
+    __slots__ = ("text", "agrees")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    AGREES_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    agrees: bool
+    def __init__(self, text: _Optional[str] = ..., agrees: _Optional[bool] = ...) -> None: ...
+
+class Contrast(_message.Message):
+    __slots__ = ("pertinent_positive", "pertinent_negative", "positive_reason", "negative_reason", "units")
+    PERTINENT_POSITIVE_FIELD_NUMBER: _ClassVar[int]
+    PERTINENT_NEGATIVE_FIELD_NUMBER: _ClassVar[int]
+    POSITIVE_REASON_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVE_REASON_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    pertinent_positive: Counterpart
+    pertinent_negative: Counterpart
+    positive_reason: str
+    negative_reason: str
+    units: Units
+    def __init__(self, pertinent_positive: _Optional[_Union[Counterpart, _Mapping]] = ..., pertinent_negative: _Optional[_Union[Counterpart, _Mapping]] = ..., positive_reason: _Optional[str] = ..., negative_reason: _Optional[str] = ..., units: _Optional[_Union[Units, _Mapping]] = ...) -> None: ...
+
+class Counterpart(_message.Message):
+    __slots__ = ("values", "target", "segments", "l1", "l2", "subject")
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    L1_FIELD_NUMBER: _ClassVar[int]
+    L2_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    values: _tensor_pb2.Tensors
+    target: Target
+    segments: _containers.RepeatedScalarFieldContainer[int]
+    l1: float
+    l2: float
+    subject: Subject
+    def __init__(self, values: _Optional[_Union[_tensor_pb2.Tensors, _Mapping]] = ..., target: _Optional[_Union[Target, _Mapping]] = ..., segments: _Optional[_Iterable[int]] = ..., l1: _Optional[float] = ..., l2: _Optional[float] = ..., subject: _Optional[_Union[Subject, _Mapping]] = ...) -> None: ...
+
+class Regions(_message.Message):
+    __slots__ = ("segments", "scores", "empty_score", "guarantee", "units")
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    EMPTY_SCORE_FIELD_NUMBER: _ClassVar[int]
+    GUARANTEE_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    segments: _containers.RepeatedScalarFieldContainer[int]
+    scores: _containers.RepeatedScalarFieldContainer[float]
+    empty_score: float
+    guarantee: str
+    units: Units
+    def __init__(self, segments: _Optional[_Iterable[int]] = ..., scores: _Optional[_Iterable[float]] = ..., empty_score: _Optional[float] = ..., guarantee: _Optional[str] = ..., units: _Optional[_Union[Units, _Mapping]] = ...) -> None: ...
+
+class Mask(_message.Message):
+    __slots__ = ("values", "game", "masked_scores", "hidden_scores", "units")
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    GAME_FIELD_NUMBER: _ClassVar[int]
+    MASKED_SCORES_FIELD_NUMBER: _ClassVar[int]
+    HIDDEN_SCORES_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    values: _tensor_pb2.Tensor
+    game: str
+    masked_scores: _containers.RepeatedScalarFieldContainer[float]
+    hidden_scores: _containers.RepeatedScalarFieldContainer[float]
+    units: Units
+    def __init__(self, values: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., game: _Optional[str] = ..., masked_scores: _Optional[_Iterable[float]] = ..., hidden_scores: _Optional[_Iterable[float]] = ..., units: _Optional[_Union[Units, _Mapping]] = ...) -> None: ...
+
+class FlipSet(_message.Message):
+    __slots__ = ("segments", "flipped", "after")
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    FLIPPED_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    segments: _containers.RepeatedScalarFieldContainer[int]
+    flipped: bool
+    after: Target
+    def __init__(self, segments: _Optional[_Iterable[int]] = ..., flipped: _Optional[bool] = ..., after: _Optional[_Union[Target, _Mapping]] = ...) -> None: ...
 
 class Quality(_message.Message):
     __slots__ = ("measures",)

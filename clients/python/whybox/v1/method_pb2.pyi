@@ -48,6 +48,47 @@ class Discretizer(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DISCRETIZER_CONTINUOUS: _ClassVar[Discretizer]
     DISCRETIZER_QUARTILE: _ClassVar[Discretizer]
     DISCRETIZER_DECILE: _ClassVar[Discretizer]
+
+class Strategy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STRATEGY_UNSPECIFIED: _ClassVar[Strategy]
+    STRATEGY_STREAK: _ClassVar[Strategy]
+    STRATEGY_GREEDY: _ClassVar[Strategy]
+    STRATEGY_LAZY_GREEDY: _ClassVar[Strategy]
+
+class Sampler(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SAMPLER_UNSPECIFIED: _ClassVar[Sampler]
+    SAMPLER_MARGINAL: _ClassVar[Sampler]
+    SAMPLER_CONDITIONAL: _ClassVar[Sampler]
+
+class Contrasts(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONTRASTS_UNSPECIFIED: _ClassVar[Contrasts]
+    CONTRASTS_BOTH: _ClassVar[Contrasts]
+    CONTRASTS_PERTINENT_POSITIVE: _ClassVar[Contrasts]
+    CONTRASTS_PERTINENT_NEGATIVE: _ClassVar[Contrasts]
+
+class GradientEstimate(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    GRADIENT_ESTIMATE_UNSPECIFIED: _ClassVar[GradientEstimate]
+    GRADIENT_ESTIMATE_RANDOM_DIRECTIONS: _ClassVar[GradientEstimate]
+    GRADIENT_ESTIMATE_FINITE_DIFFERENCES: _ClassVar[GradientEstimate]
+    GRADIENT_ESTIMATE_SEARCH: _ClassVar[GradientEstimate]
+
+class FlipSearch(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FLIP_SEARCH_UNSPECIFIED: _ClassVar[FlipSearch]
+    FLIP_SEARCH_GREEDY: _ClassVar[FlipSearch]
+    FLIP_SEARCH_BEAM: _ClassVar[FlipSearch]
+    FLIP_SEARCH_NONE: _ClassVar[FlipSearch]
+
+class Game(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    GAME_UNSPECIFIED: _ClassVar[Game]
+    GAME_DELETION: _ClassVar[Game]
+    GAME_PRESERVATION: _ClassVar[Game]
+    GAME_AREA: _ClassVar[Game]
 SEGMENTATION_KIND_UNSPECIFIED: SegmentationKind
 SEGMENTATION_KIND_SLIC: SegmentationKind
 SEGMENTATION_KIND_QUICKSHIFT: SegmentationKind
@@ -77,6 +118,29 @@ DISCRETIZER_UNSPECIFIED: Discretizer
 DISCRETIZER_CONTINUOUS: Discretizer
 DISCRETIZER_QUARTILE: Discretizer
 DISCRETIZER_DECILE: Discretizer
+STRATEGY_UNSPECIFIED: Strategy
+STRATEGY_STREAK: Strategy
+STRATEGY_GREEDY: Strategy
+STRATEGY_LAZY_GREEDY: Strategy
+SAMPLER_UNSPECIFIED: Sampler
+SAMPLER_MARGINAL: Sampler
+SAMPLER_CONDITIONAL: Sampler
+CONTRASTS_UNSPECIFIED: Contrasts
+CONTRASTS_BOTH: Contrasts
+CONTRASTS_PERTINENT_POSITIVE: Contrasts
+CONTRASTS_PERTINENT_NEGATIVE: Contrasts
+GRADIENT_ESTIMATE_UNSPECIFIED: GradientEstimate
+GRADIENT_ESTIMATE_RANDOM_DIRECTIONS: GradientEstimate
+GRADIENT_ESTIMATE_FINITE_DIFFERENCES: GradientEstimate
+GRADIENT_ESTIMATE_SEARCH: GradientEstimate
+FLIP_SEARCH_UNSPECIFIED: FlipSearch
+FLIP_SEARCH_GREEDY: FlipSearch
+FLIP_SEARCH_BEAM: FlipSearch
+FLIP_SEARCH_NONE: FlipSearch
+GAME_UNSPECIFIED: Game
+GAME_DELETION: Game
+GAME_PRESERVATION: Game
+GAME_AREA: Game
 
 class Segmentation(_message.Message):
     __slots__ = ("kind", "count", "all_channels", "given")
@@ -139,3 +203,175 @@ class OcclusionParams(_message.Message):
     segmentation: Segmentation
     baseline: Baseline
     def __init__(self, window: _Optional[_Iterable[int]] = ..., stride: _Optional[_Iterable[int]] = ..., segmentation: _Optional[_Union[Segmentation, _Mapping]] = ..., baseline: _Optional[_Union[Baseline, _Mapping]] = ...) -> None: ...
+
+class AnchorsParams(_message.Message):
+    __slots__ = ("threshold", "delta", "tau", "strict", "beam_size", "batch_size", "coverage_samples", "max_predicates", "discretizer", "stop_on_first", "segmentation", "baseline")
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    TAU_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
+    BEAM_SIZE_FIELD_NUMBER: _ClassVar[int]
+    BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    COVERAGE_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    MAX_PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    DISCRETIZER_FIELD_NUMBER: _ClassVar[int]
+    STOP_ON_FIRST_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTATION_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    threshold: float
+    delta: float
+    tau: float
+    strict: bool
+    beam_size: int
+    batch_size: int
+    coverage_samples: int
+    max_predicates: int
+    discretizer: Discretizer
+    stop_on_first: bool
+    segmentation: Segmentation
+    baseline: Baseline
+    def __init__(self, threshold: _Optional[float] = ..., delta: _Optional[float] = ..., tau: _Optional[float] = ..., strict: _Optional[bool] = ..., beam_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., coverage_samples: _Optional[int] = ..., max_predicates: _Optional[int] = ..., discretizer: _Optional[_Union[Discretizer, str]] = ..., stop_on_first: _Optional[bool] = ..., segmentation: _Optional[_Union[Segmentation, _Mapping]] = ..., baseline: _Optional[_Union[Baseline, _Mapping]] = ...) -> None: ...
+
+class StreakParams(_message.Message):
+    __slots__ = ("k", "epsilon", "strategy", "fill", "segmentation", "baseline")
+    K_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    FILL_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTATION_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    k: int
+    epsilon: float
+    strategy: Strategy
+    fill: bool
+    segmentation: Segmentation
+    baseline: Baseline
+    def __init__(self, k: _Optional[int] = ..., epsilon: _Optional[float] = ..., strategy: _Optional[_Union[Strategy, str]] = ..., fill: _Optional[bool] = ..., segmentation: _Optional[_Union[Segmentation, _Mapping]] = ..., baseline: _Optional[_Union[Baseline, _Mapping]] = ...) -> None: ...
+
+class PredictionDifferenceParams(_message.Message):
+    __slots__ = ("sampler", "patch", "surroundings", "num_samples", "stride", "training_count")
+    SAMPLER_FIELD_NUMBER: _ClassVar[int]
+    PATCH_FIELD_NUMBER: _ClassVar[int]
+    SURROUNDINGS_FIELD_NUMBER: _ClassVar[int]
+    NUM_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    STRIDE_FIELD_NUMBER: _ClassVar[int]
+    TRAINING_COUNT_FIELD_NUMBER: _ClassVar[int]
+    sampler: Sampler
+    patch: int
+    surroundings: int
+    num_samples: int
+    stride: int
+    training_count: int
+    def __init__(self, sampler: _Optional[_Union[Sampler, str]] = ..., patch: _Optional[int] = ..., surroundings: _Optional[int] = ..., num_samples: _Optional[int] = ..., stride: _Optional[int] = ..., training_count: _Optional[int] = ...) -> None: ...
+
+class CemParams(_message.Message):
+    __slots__ = ("find", "kappa", "beta", "gamma", "c_init", "c_steps", "max_iterations", "learning_rate", "gradient", "directions", "no_info", "feature_range", "autoencoder", "segmentation", "baseline")
+    FIND_FIELD_NUMBER: _ClassVar[int]
+    KAPPA_FIELD_NUMBER: _ClassVar[int]
+    BETA_FIELD_NUMBER: _ClassVar[int]
+    GAMMA_FIELD_NUMBER: _ClassVar[int]
+    C_INIT_FIELD_NUMBER: _ClassVar[int]
+    C_STEPS_FIELD_NUMBER: _ClassVar[int]
+    MAX_ITERATIONS_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_FIELD_NUMBER: _ClassVar[int]
+    DIRECTIONS_FIELD_NUMBER: _ClassVar[int]
+    NO_INFO_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_RANGE_FIELD_NUMBER: _ClassVar[int]
+    AUTOENCODER_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTATION_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    find: Contrasts
+    kappa: float
+    beta: float
+    gamma: float
+    c_init: float
+    c_steps: int
+    max_iterations: int
+    learning_rate: float
+    gradient: GradientEstimate
+    directions: int
+    no_info: _tensor_pb2.Tensor
+    feature_range: _containers.RepeatedScalarFieldContainer[float]
+    autoencoder: str
+    segmentation: Segmentation
+    baseline: Baseline
+    def __init__(self, find: _Optional[_Union[Contrasts, str]] = ..., kappa: _Optional[float] = ..., beta: _Optional[float] = ..., gamma: _Optional[float] = ..., c_init: _Optional[float] = ..., c_steps: _Optional[int] = ..., max_iterations: _Optional[int] = ..., learning_rate: _Optional[float] = ..., gradient: _Optional[_Union[GradientEstimate, str]] = ..., directions: _Optional[int] = ..., no_info: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., feature_range: _Optional[_Iterable[float]] = ..., autoencoder: _Optional[str] = ..., segmentation: _Optional[_Union[Segmentation, _Mapping]] = ..., baseline: _Optional[_Union[Baseline, _Mapping]] = ...) -> None: ...
+
+class ErasureParams(_message.Message):
+    __slots__ = ("search", "beam_size", "max_erased", "segmentation", "baseline")
+    SEARCH_FIELD_NUMBER: _ClassVar[int]
+    BEAM_SIZE_FIELD_NUMBER: _ClassVar[int]
+    MAX_ERASED_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTATION_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    search: FlipSearch
+    beam_size: int
+    max_erased: int
+    segmentation: Segmentation
+    baseline: Baseline
+    def __init__(self, search: _Optional[_Union[FlipSearch, str]] = ..., beam_size: _Optional[int] = ..., max_erased: _Optional[int] = ..., segmentation: _Optional[_Union[Segmentation, _Mapping]] = ..., baseline: _Optional[_Union[Baseline, _Mapping]] = ...) -> None: ...
+
+class MeaningfulPerturbationParams(_message.Message):
+    __slots__ = ("game", "iterations", "mask_size", "size_weight", "smoothness_weight", "area", "directions", "baseline")
+    GAME_FIELD_NUMBER: _ClassVar[int]
+    ITERATIONS_FIELD_NUMBER: _ClassVar[int]
+    MASK_SIZE_FIELD_NUMBER: _ClassVar[int]
+    SIZE_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    SMOOTHNESS_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    DIRECTIONS_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    game: Game
+    iterations: int
+    mask_size: int
+    size_weight: float
+    smoothness_weight: float
+    area: float
+    directions: int
+    baseline: Baseline
+    def __init__(self, game: _Optional[_Union[Game, str]] = ..., iterations: _Optional[int] = ..., mask_size: _Optional[int] = ..., size_weight: _Optional[float] = ..., smoothness_weight: _Optional[float] = ..., area: _Optional[float] = ..., directions: _Optional[int] = ..., baseline: _Optional[_Union[Baseline, _Mapping]] = ...) -> None: ...
+
+class RiseParams(_message.Message):
+    __slots__ = ("num_masks", "cells", "keep_probability", "centred", "baseline")
+    NUM_MASKS_FIELD_NUMBER: _ClassVar[int]
+    CELLS_FIELD_NUMBER: _ClassVar[int]
+    KEEP_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    CENTRED_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    num_masks: int
+    cells: int
+    keep_probability: float
+    centred: bool
+    baseline: Baseline
+    def __init__(self, num_masks: _Optional[int] = ..., cells: _Optional[int] = ..., keep_probability: _Optional[float] = ..., centred: _Optional[bool] = ..., baseline: _Optional[_Union[Baseline, _Mapping]] = ...) -> None: ...
+
+class KernelShapParams(_message.Message):
+    __slots__ = ("num_samples", "num_background", "paired", "segmentation", "baseline")
+    NUM_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    NUM_BACKGROUND_FIELD_NUMBER: _ClassVar[int]
+    PAIRED_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTATION_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    num_samples: int
+    num_background: int
+    paired: bool
+    segmentation: Segmentation
+    baseline: Baseline
+    def __init__(self, num_samples: _Optional[int] = ..., num_background: _Optional[int] = ..., paired: _Optional[bool] = ..., segmentation: _Optional[_Union[Segmentation, _Mapping]] = ..., baseline: _Optional[_Union[Baseline, _Mapping]] = ...) -> None: ...
+
+class ShapleySamplingParams(_message.Message):
+    __slots__ = ("num_permutations", "antithetic", "tolerance", "num_background", "segmentation", "baseline")
+    NUM_PERMUTATIONS_FIELD_NUMBER: _ClassVar[int]
+    ANTITHETIC_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    NUM_BACKGROUND_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTATION_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    num_permutations: int
+    antithetic: bool
+    tolerance: float
+    num_background: int
+    segmentation: Segmentation
+    baseline: Baseline
+    def __init__(self, num_permutations: _Optional[int] = ..., antithetic: _Optional[bool] = ..., tolerance: _Optional[float] = ..., num_background: _Optional[int] = ..., segmentation: _Optional[_Union[Segmentation, _Mapping]] = ..., baseline: _Optional[_Union[Baseline, _Mapping]] = ...) -> None: ...

@@ -160,7 +160,11 @@ class Desk:
                 flight.land(await self._fetch(store, sheet, at, identities))
 
     async def _fetch(
-        self, store: RedisStore, sheet: Sheet, at: Array, identities: list[bytes],
+        self,
+        store: RedisStore,
+        sheet: Sheet,
+        at: Array,
+        identities: list[bytes],
     ) -> list[bytes]:
         """Records from Redis, and from the model what Redis lacks."""
         tags = self._layers.namer.tags(identities)

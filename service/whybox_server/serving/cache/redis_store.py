@@ -52,7 +52,10 @@ class RedisStore:
     """Reads records in one round trip per block, and writes them behind the explanations' backs."""
 
     def __init__(
-        self, options: RedisOptions, clock: Clock = time.monotonic, rng: Random | None = None,
+        self,
+        options: RedisOptions,
+        clock: Clock = time.monotonic,
+        rng: Random | None = None,
     ) -> None:
         rng = rng or Random()  # noqa: S311  # jitter, not secrets
         self._options = options
@@ -87,7 +90,7 @@ class RedisStore:
         if self._probing is not None:
             self._probing.cancel()
         if self._tasks:
-            # Commands end by their own timeouts; cancelling one while it connects would leak its socket.
+            # Commands end by their own timeouts; none is cut off in the middle of a reply.
             await asyncio.wait(self._tasks, timeout=self._options.flush_s)
         await self._client.aclose(close_connection_pool=True)
 

@@ -82,7 +82,9 @@ def _part_feeds(
 ) -> dict[str, Array]:
     starts = np.cumsum([0] + [len(part.background) for part in parts])[:-1]  # (m,)
     rank = parts[0].instance.ndim
-    segments = [part.segments.reshape((1,) * (rank - part.segments.ndim) + part.segments.shape) for part in parts]
+    segments = [
+        part.segments.reshape((1,) * (rank - part.segments.ndim) + part.segments.shape) for part in parts
+    ]
     common = np.broadcast_shapes(*(one.shape for one in segments))
     return {
         names.instances: np.stack([part.instance for part in parts]),

@@ -97,7 +97,7 @@ def _matches(shape: tuple[int, ...], wanted: Shape) -> bool:
 def _cast(info: TensorInfo, array: Array, wanted: Shape | None) -> Array:
     """The array in the model's dtype, C-contiguous; InputMismatch if that would change its meaning."""
     array = _plain(array)
-    cast = _strings(array) if info.dtype == object else _numbers(array, info.dtype)
+    cast = _strings(array) if info.dtype.kind == "O" else _numbers(array, info.dtype)
     if cast is None:
         raise _mismatch(info, array, wanted)
     return np.ascontiguousarray(cast).reshape(array.shape)
@@ -138,7 +138,11 @@ def _mismatch(info: TensorInfo, array: Array, wanted: Shape | None) -> InputMism
     dtype = np.dtype(object) if array.dtype.kind in "US" else array.dtype
     expected, actual = described(info.dtype, wanted), described(dtype, array.shape)
     hint = ""
-    if info.dtype.kind in "biu" and array.dtype.kind == "f" and (wanted is None or _matches(array.shape, wanted)):
+    if (
+        info.dtype.kind in "biu"
+        and array.dtype.kind == "f"
+        and (wanted is None or _matches(array.shape, wanted))
+    ):
         hint = "; fractions, NaN or values out of range cannot become integers"
     return InputMismatch(
         f"input {info.name!r} must be {expected}, got {actual}{hint}",

@@ -135,7 +135,7 @@ def _tried(plan: Plan, signature: Signature, given: BatchAxis | None) -> _Tried:
 def _ask(plan: Plan, rows: int) -> tuple[Array | None, str]:
     """Scores of this many rows of zeros, or what went wrong."""
     zeros: dict[str, Array] = {
-        name: np.full((rows, *shape), "" if plan.dtypes[name] == object else 0, plan.dtypes[name])
+        name: np.full((rows, *shape), "" if plan.dtypes[name].kind == "O" else 0, plan.dtypes[name])
         for name, shape in plan.shapes.items()
     }
     runner = OnnxRunner(plan, 1)

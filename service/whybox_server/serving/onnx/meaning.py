@@ -87,7 +87,9 @@ def batch_axis(
         raise InvalidRequest.of("spec.batch", "no input declares a fixed first axis; use DYNAMIC")
     flat = [info.name for info in inputs if info.shape == ()]
     if axis is not BatchAxis.NONE and flat:
-        raise InvalidRequest.of("spec.batch", f"input {flat[0]!r} is a scalar: there is no batch axis; use NONE")
+        raise InvalidRequest.of(
+            "spec.batch", f"input {flat[0]!r} is a scalar: there is no batch axis; use NONE"
+        )
     rows = min(length for length in fixed if length) if axis is BatchAxis.FIXED else None
     said = {
         BatchAxis.DYNAMIC: "axis 0 of the inputs counts rows and may have any length",
@@ -97,9 +99,7 @@ def batch_axis(
     return Signature(tuple(inputs), axis, rows), "" if given else f"batch {axis.value}: {said[axis]}"
 
 
-def _guessed_axis(
-    inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo], fixed: set[int]
-) -> BatchAxis:
+def _guessed_axis(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo], fixed: set[int]) -> BatchAxis:
     """A fixed first axis counts rows if the outputs' first axis has the same length."""
     if any(info.shape == () for info in inputs) or len(fixed) > 1:
         return BatchAxis.NONE
@@ -223,7 +223,7 @@ def image_layout(row: Shape) -> str:
 
 
 def series_layout(row: Shape) -> str:
-    """ "CT" when the first axis is the shorter one, else "TC"; "T" for a single axis."""
+    """Give "CT" when the first axis is the shorter one, else "TC"; "T" for a single axis."""
     if len(row) == 1:
         return "T"
     first, second = row[0], row[1]
@@ -238,7 +238,9 @@ def _details(given: Details, kind: Modality, signature: Signature) -> tuple[Deta
     """
     wanted = DETAILS.get(kind)
     if given is not None and (wanted is None or not isinstance(given, wanted)):
-        raise InvalidRequest.of("spec.details", f"a {type(given).__name__} does not describe modality {kind.value}")
+        raise InvalidRequest.of(
+            "spec.details", f"a {type(given).__name__} does not describe modality {kind.value}"
+        )
     info = max(signature.inputs, key=lambda entry: _size(signature.row_shape(entry)))
     row = signature.row_shape(info)
     if kind is Modality.TABULAR:
@@ -261,7 +263,8 @@ def _table(given: TabularSpec, signature: Signature) -> tuple[TabularSpec, list[
     if given.feature_names:
         if known and len(given.feature_names) != total:
             raise InvalidRequest.of(
-                "spec.tabular.feature_names", f"must be {total} names, one per column, got {len(given.feature_names)}"
+                "spec.tabular.feature_names",
+                f"must be {total} names, one per column, got {len(given.feature_names)}",
             )
         return given, []
     if not known:
@@ -281,7 +284,8 @@ def _image(given: ImageSpec | None, name: str, row: Shape | None) -> tuple[Image
         given = replace(given, layout="" if guess != given.layout else guess)
     if given.layout and row is not None and len(given.layout) != len(row):
         raise InvalidRequest.of(
-            "spec.image.layout", f"{given.layout!r} names {len(given.layout)} axes, input {name!r} has {len(row)}"
+            "spec.image.layout",
+            f"{given.layout!r} names {len(given.layout)} axes, input {name!r} has {len(row)}",
         )
     if given.layout:
         return given, []

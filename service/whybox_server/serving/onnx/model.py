@@ -137,7 +137,7 @@ class OnnxModel:
         return hashlib.blake2b(json.dumps(said).encode(), digest_size=FINGERPRINT_BYTES).digest()
 
     def read_as(self, given: ModelSpec) -> OnnxModel:
-        """The same sessions under another spec, whose `execution_key` must be that of the one it was loaded with.
+        """The same sessions under another spec, of the same `execution_key` as the one it was loaded with.
 
         Raises InvalidRequest for a spec that does not fit the model.
         """

@@ -13,7 +13,9 @@ from whybox_server.core.spec import BatchAxis
 from whybox_server.serving.onnx.signature import Signature
 
 
-def own_outputs(session: ort.InferenceSession, signature: Signature, rows: Mapping[str, Array]) -> dict[str, Array]:
+def own_outputs(
+    session: ort.InferenceSession, signature: Signature, rows: Mapping[str, Array]
+) -> dict[str, Array]:
     """Every output by name for these rows, (n, ...) each. Raises whatever the runtime raises."""
     names = [output.name for output in session.get_outputs()]
     count = len(next(iter(rows.values())))

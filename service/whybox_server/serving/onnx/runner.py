@@ -113,9 +113,7 @@ class OnnxRunner:
         held: dict[str, Array] = getattr(self._local, "buffers", {})
         if not held or len(next(iter(held.values()))) < rows:
             room = plan.rows or max(rows, min(1 << (rows - 1).bit_length(), plan.most_rows))
-            held = {
-                name: np.empty((room, *shape), plan.dtypes[name]) for name, shape in plan.shapes.items()
-            }
+            held = {name: np.empty((room, *shape), plan.dtypes[name]) for name, shape in plan.shapes.items()}
             self._local.buffers = held
         return held
 

@@ -80,7 +80,7 @@ class Signature:
 
 def described(dtype: np.dtype[Any], shape: Iterable[int | None] | None) -> str:
     """An array in words: "float32 (?, 3, 224, 224)"."""
-    name = "string" if dtype == object else dtype.name
+    name = "string" if dtype.kind == "O" else dtype.name
     if shape is None:
         return f"{name} of any shape"
     return f"{name} ({', '.join('?' if length is None else str(length) for length in shape)})"
@@ -89,7 +89,9 @@ def described(dtype: np.dtype[Any], shape: Iterable[int | None] | None) -> str:
 def inputs_of(model: ModelProto) -> tuple[TensorInfo, ...]:
     """Inputs a caller must give. Raises ModelRejected for one that holds no array of a known type."""
     found = tuple(map(_info, real_inputs(model.graph)))
-    unknown = [entry.name for entry, info in zip(real_inputs(model.graph), found, strict=True) if info is None]
+    unknown = [
+        entry.name for entry, info in zip(real_inputs(model.graph), found, strict=True) if info is None
+    ]
     if unknown:
         raise ModelRejected(
             f"input {unknown[0]!r} is neither an array of numbers nor of strings", rule="INPUT_TYPE"

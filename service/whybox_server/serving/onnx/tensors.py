@@ -39,8 +39,11 @@ FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data"
 
 
 def check_tensors(model: ModelProto, graphs: Sequence[GraphProto], nodes: Sequence[NodeProto]) -> None:
-    """Raises ModelRejected: EXTERNAL_DATA for a tensor in another file, TENSOR_SIZE for one whose data
-    do not fill its dims exactly."""
+    """Refuse tensors that lie elsewhere or are not what they are declared as.
+
+    Raises ModelRejected: EXTERNAL_DATA for a tensor in another file, TENSOR_SIZE for one whose data do
+    not fill its dims exactly.
+    """
     for tensor in _tensors(model, graphs, nodes):
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             raise ModelRejected(

@@ -28,7 +28,7 @@ NO_MEMORY = ("bad_alloc", "allocate memory")  # what onnxruntime says of it
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What the child may take. memory_bytes: of address space, of which onnxruntime alone maps a gigabyte."""
+    """What the child may take. memory_bytes: of address space; onnxruntime alone maps a gigabyte."""
 
     memory_bytes: int = 6144 * MIB
     cpu_s: int = 60
@@ -138,7 +138,12 @@ def main(options: str) -> int:
     try:
         _tried(data, bounds.limits)
     except MemoryError:
-        return _refuse(ModelRejected("loading the model and asking it for a row of zeros takes too much memory", rule="TRIAL_MEMORY"))
+        return _refuse(
+            ModelRejected(
+                "loading the model and asking it for a row of zeros takes too much memory",
+                rule="TRIAL_MEMORY",
+            )
+        )
     except WhyboxError as error:
         return _refuse(error)
     return 0

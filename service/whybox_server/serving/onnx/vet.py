@@ -14,13 +14,14 @@ from google.protobuf.message import DecodeError
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, defs
 from onnx.inliner import inline_local_functions
 
-from whybox_server.core.errors import ModelRejected, TooLarge
+from whybox_server.core.errors import ModelRejected, TooLarge, WhyboxError
 from whybox_server.graph.growth import check_growth
 from whybox_server.graph.walk import real_inputs, subgraphs
 from whybox_server.serving.onnx.tensors import check_tensors
 
 MIB = 1 << 20
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
+MOST_ERROR_TEXT = 300
 OLDEST_OPSET = 7  # onnxruntime promises nothing below
 IR_VERSION_TAG = 0x08  # an ONNX file normally starts with field 1, its ir_version
 ENDLESS = frozenset({"Loop"})  # a Scan ends with its input, an If at once
@@ -47,15 +48,27 @@ def vet(data: bytes, limits: Limits) -> ModelProto:
 
     Raises TooLarge, or ModelRejected with the `rule` that it breaks: EMPTY, NOT_ONNX, OPSET, NO_INPUTS,
     NO_OUTPUTS, TRAINING, DOMAIN, EXTERNAL_DATA, TENSOR_SIZE, DUPLICATE_NAME, TOO_MANY_NODES,
-    TOO_MANY_TENSORS, TOO_DEEP, RECURSION, LOOP, GROWTH.
+    TOO_MANY_TENSORS, TOO_DEEP, RECURSION, LOOP, GROWTH, MALFORMED.
     """
     if not data:
         raise ModelRejected("the file is empty", rule="EMPTY")
     if len(data) > limits.size_bytes:
         raise TooLarge(
-            f"the model has {len(data)} bytes and at most {limits.size_bytes} are taken", limit=limits.size_bytes
+            f"the model has {len(data)} bytes and at most {limits.size_bytes} are taken",
+            limit=limits.size_bytes,
         )
     model = _parsed(data)
+    try:
+        _check(model, limits)
+    except WhyboxError:
+        raise
+    except Exception as error:  # onnx and protobuf raise a dozen unrelated kinds on graphs that are none
+        said = " ".join(str(error).split())[:MOST_ERROR_TEXT]
+        raise ModelRejected(f"the graph is not valid ONNX: {said}", rule="MALFORMED") from error
+    return model
+
+
+def _check(model: ModelProto, limits: Limits) -> None:
     _check_opsets(model)
     _check_ends(model.graph)
     _check_functions(model, limits)
@@ -69,7 +82,6 @@ def vet(data: bytes, limits: Limits) -> ModelProto:
     if not limits.trusted:
         _check_loops(model, nodes)
         check_growth(inline_local_functions(model) if model.functions else model, limits.folded_bytes)
-    return model
 
 
 def _parsed(data: bytes) -> ModelProto:
@@ -167,7 +179,7 @@ def _check_names(graph: GraphProto) -> None:
     weights = [tensor.name for tensor in graph.initializer]
     made = [output for node in graph.node for output in node.output if output]
     inputs = [entry.name for entry in graph.input]
-    for names in (weights, made + [*{*weights, *inputs}], inputs, [entry.name for entry in graph.output]):
+    for names in (weights, [*made, *{*weights, *inputs}], inputs, [entry.name for entry in graph.output]):
         seen: set[str] = set()
         for name in names:
             if name in seen:

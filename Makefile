@@ -31,7 +31,7 @@ models: .venv/dev  ## train the bundled models again (needs torch; see tests/dem
 
 # The Node.js example is tested where Node.js is installed.
 node:
-	@if command -v npm >/dev/null; then cd clients/node && { [ -d node_modules ] || npm install --no-audit --no-fund --silent; }; fi
+	@if command -v npm >/dev/null; then cd clients/node && { [ -d node_modules ] || npm install --no-package-lock --no-audit --no-fund --silent; }; fi
 
 .venv/python:
 	$(PYTHON) -m venv .venv

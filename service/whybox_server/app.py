@@ -80,8 +80,17 @@ class Service:
                 "running_calls": lambda: self.admission.running,
                 "backlog_rows": lambda: self.batcher.backlog().rows,
                 "backlog_seconds": lambda: self.batcher.backlog().seconds,
+                "cache_bytes": lambda: self.cache.stats().lru_bytes,
             },
-            counters={},
+            counters={
+                "cache_hits_lru": lambda: self.cache.stats().hits_lru,
+                "cache_hits_in_flight": lambda: self.cache.stats().hits_flight,
+                "cache_hits_redis": lambda: self.cache.stats().hits_redis,
+                "cache_misses": lambda: self.cache.stats().misses,
+                "cache_written": lambda: self.cache.stats().written,
+                "cache_dropped": lambda: self.cache.stats().dropped,
+                "cache_errors": lambda: sum(self.cache.stats().errors.values()),
+            },
         )
 
     @asynccontextmanager

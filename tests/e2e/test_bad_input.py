@@ -37,8 +37,23 @@ def always_nan() -> bytes:
 
 
 def too_few_rows() -> bytes:
-    """The mean over rows: one answer whatever was asked."""
-    return tiny([helper.make_node("ReduceMean", ["x"], ["y"], axes=[0], keepdims=1)])
+    """Forgets the first row of every call."""
+    ends = [helper.make_tensor(name, TensorProto.INT64, [1], [at]) for name, at in (("one", 1), ("end", 2**31 - 1))]
+    return tiny([helper.make_node("Slice", ["x", "one", "end"], ["y"])], ends)
+
+
+def raises_for_some_rows() -> bytes:
+    """Looks up row 0 or 1 of a table by the first column, rounded: anything else is out of bounds."""
+    table = helper.make_tensor("table", TensorProto.FLOAT, [2, 1], [1.0, 2.0])
+    zero = helper.make_tensor("zero", TensorProto.INT64, [1], [0])
+    one = helper.make_tensor("one", TensorProto.INT64, [1], [1])
+    nodes = [
+        helper.make_node("Cast", ["x"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Slice", ["whole", "zero", "one", "one"], ["column"]),
+        helper.make_node("Squeeze", ["column", "one"], ["at"]),
+        helper.make_node("Gather", ["table", "at"], ["y"]),
+    ]
+    return tiny(nodes, [table, zero, one])
 
 
 def huge_claim() -> bytes:
@@ -48,8 +63,8 @@ def huge_claim() -> bytes:
 
 
 def call(client: whybox.Client, **changed: Any) -> Callable[[], object]:
-    base: dict[str, Any] = {"model": "models/texture", "inputs": PICTURE, "method": "lime", "num_samples": 20}
-    given = {**base, **changed}
+    base: dict[str, Any] = {"model": "models/texture", "inputs": PICTURE, "method": "lime"}
+    given = {**base, **({} if changed.get("method") else {"num_samples": 20}), **changed}
     return lambda: client.explain(given.pop("model"), given.pop("inputs"), given.pop("method"), **given)
 
 
@@ -65,14 +80,28 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "parameter out of bounds": ({"num_samples": 1}, "INVALID_FIELD", "num_samples"),
     "unknown label": ({"target": "brickk"}, "INVALID_FIELD", "brick"),
     "target out of range": ({"target": 99}, "INVALID_FIELD", "targets[0]"),
-    "a picture of one colour": ({"segmentation": "slic"}, "INVALID_FIELD", "segment"),
+    "a picture of one colour": ({"segmentation": "felzenszwalb"}, "INVALID_FIELD", "segment"),
     "empty text": ({"model": "models/sentiment", "inputs": ""}, "INVALID_FIELD", "text"),
     "text for a picture model": ({"inputs": "hello"}, "INVALID_FIELD", "text"),
     "one-row budget": ({"inputs": INPUTS / "brick_and_grass.png", "max_queries": 1}, "QUERY_BUDGET_EXCEEDED", "max_queries"),
     "a text file called .onnx": ({"model": b"hello, I am not a model"}, "MODEL_REJECTED", "ONNX"),
     "a 2 GB tensor in a 1 KB file": ({"model": huge_claim(), "inputs": np.ones(4, np.float32)}, "MODEL_REJECTED", "w"),
     "a model that says NaN": ({"model": always_nan(), "inputs": np.ones(4, np.float32)}, "MODEL_OUTPUT_INVALID", "NaN|finite"),
-    "a model with too few rows": ({"model": too_few_rows(), "inputs": np.ones(4, np.float32)}, "MODEL_OUTPUT_INVALID|MODEL_REJECTED", "row"),
+    "a model with too few rows": (
+        {"model": too_few_rows(), "inputs": np.ones(4, np.float32)},
+        "MODEL_OUTPUT_INVALID|MODEL_EXECUTION_FAILED",
+        "row",
+    ),
+    "a model that raises for some rows": (
+        {
+            "model": raises_for_some_rows(),
+            "inputs": np.ones(4, np.float32),
+            "method": "occlusion",
+            "baseline": 7.0,
+        },
+        "MODEL_EXECUTION_FAILED",
+        "row 1",
+    ),
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -97,6 +98,12 @@ async def entered(model: Model) -> None:
     model.entered.clear()
 
 
+def let_finish(model: Model) -> None:
+    """Open the gate and hold the loop until the call's report lies in its queue."""
+    model.gate.set()
+    time.sleep(0.05)
+
+
 async def test_answers_come_in_the_order_of_the_rows(batcher: Batcher):
     """1000 rows through many calls of changing size: row i's answer is (2 i, i + 1)."""
     door = batcher.open(lane(Model(replicas=2)), Flow("f"))
@@ -124,6 +131,15 @@ async def test_flows_of_one_lane_share_a_call_and_get_their_own_rows(batcher: Ba
     for rows, (answers,) in zip(blocks, await asyncio.gather(*asked), strict=True):
         np.testing.assert_array_equal(answers, expected(rows))
     assert [len(call) for call in model.calls] == [64]
+
+
+async def test_blocks_that_one_flow_asks_in_one_tick_leave_together(batcher: Batcher):
+    """The first block alone would find the lane quiescent, and leave alone."""
+    model = Model()
+    settled(batcher, lane(model))
+    door = batcher.open(lane(model), Flow("f"))
+    await asyncio.gather(*(door.submit(count_from(100 * i, 16)) for i in range(3)))
+    assert [len(call) for call in model.calls] == [48]
 
 
 async def test_lanes_never_share_a_call(batcher: Batcher):
@@ -240,6 +256,16 @@ async def test_a_model_that_always_fails_costs_a_bounded_number_of_calls(batcher
     assert len(model.calls) <= 1 + 2 * 7 + 2
 
 
+async def test_the_search_is_bounded_for_all_blocks_together(batcher: Batcher):
+    """64 blocks of one bad row each: each of them fails, in 1 + 16 calls rather than 127."""
+    model = Model(poison=range(64))
+    settled(batcher, lane(model))
+    door = batcher.open(lane(model), Flow("f"))
+    found = await asyncio.gather(*(door.submit(numbers(x)) for x in range(64)), return_exceptions=True)
+    assert all(isinstance(error, ModelFailed) and error.details["rows"] == "0" for error in found)
+    assert len(model.calls) <= 1 + 2 * 7 + 2
+
+
 async def test_rows_answered_with_nan_are_named_and_fail_their_flow_only(batcher: Batcher):
     def spoil(x: Array, answer: Array) -> Array:
         answer[np.isin(x, [1003, 1007]), 1] = [np.nan, np.inf]
@@ -345,6 +371,21 @@ async def test_closing_a_door_ends_its_submits_and_no_other(batcher: Batcher):
     with pytest.raises(WhyboxError, match="is over"):
         await door.submit(count_from(0, 1))
     assert batcher.backlog().rows == 0
+
+
+async def test_cancelled_between_the_answer_and_its_delivery(batcher: Batcher):
+    """The report lies in the loop's queue when the submit is cancelled: its batch mate is served."""
+    model = Model()
+    settled(batcher, lane(model))
+    model.gate.clear()
+    doors = [batcher.open(lane(model), Flow(name)) for name in "ab"]
+    tasks = [asyncio.create_task(d.submit(count_from(100 * i, 16))) for i, d in enumerate(doors)]
+    await entered(model)
+    let_finish(model)
+    tasks[0].cancel()
+    await asyncio.wait(tasks, timeout=5)
+    assert tasks[0].cancelled()
+    np.testing.assert_array_equal(tasks[1].result()[0], expected(count_from(100, 16)))
 
 
 async def test_a_prepared_call_that_nobody_waits_for_is_not_made():

@@ -75,9 +75,16 @@ def test_a_softmax_per_position_is_left_alone():
     assert (cut.kind, cut.note, cut.changed) == (ScoreKind.PROBABILITY, "", False)
 
 
-def test_a_softmax_over_the_batch_is_left_alone():
-    """Axis 0 mixes rows: no row has logits of its own."""
-    assert explained(linear(node("Softmax", "z", "y", axis=0))).kind is ScoreKind.PROBABILITY
+@pytest.mark.parametrize("columns", [1, 3])
+def test_a_softmax_over_the_batch_is_left_alone(columns):
+    """Axis 0 mixes rows: no row has logits of its own, not even a single one."""
+    data = model(
+        [node("MatMul", "x w", "z"), node("Softmax", "z", "y", axis=0)],
+        {"x": (FLOAT, ["n", 2])},
+        {"y": (FLOAT, ["n", columns])},
+        {"w": W[:, :columns]},
+    )
+    assert explained(ModelProto.FromString(data)).kind is ScoreKind.PROBABILITY
 
 
 def test_without_batch_axis_axis_0_holds_the_classes():

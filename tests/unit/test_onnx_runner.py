@@ -52,6 +52,15 @@ def test_every_row_is_answered_in_order_whatever_the_batch_axis(rows, pad_to):
     np.testing.assert_allclose(said, POOL @ W, rtol=1e-6)  # float32
 
 
+def test_padding_repeats_the_last_row_and_not_what_an_earlier_batch_left():
+    """A model that sees its whole batch, x + max over all rows, is the witness."""
+    nodes = [node("ReduceMax", "x", "top", keepdims=0), node("Add", "x top", "y")]
+    loaded = load(model(nodes, {"x": (FLOAT, ["n", 2])}, {"y": (FLOAT, ["n", 2])}, {}), execution=CPU)
+    ask(loaded, Samples({"x": 1000 + POOL[:8]}), {"x": POOL[0]}, 8)
+    said = ask(loaded, Samples({"x": POOL[:3]}), {"x": POOL[0]}, 8)
+    np.testing.assert_array_equal(said, POOL[:3] + POOL[:3].max())
+
+
 def test_without_a_batch_axis_rows_are_asked_one_by_one():
     """A model of a single row answers (3,); many rows make (n, 3)."""
     data = model([node("MatMul", "x w", "y")], {"x": (FLOAT, [2])}, {"y": (FLOAT, [3])}, {"w": W})

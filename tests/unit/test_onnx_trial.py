@@ -20,7 +20,8 @@ def growing(side: int) -> bytes:
     """x plus the sum of a square that is made when the model runs: side^2 floats."""
     return model(
         [
-            node("Shape", "x", "n"), node("Concat", "side side", "s", axis=0), node("Gather", "n zero", "rows"),
+            node("Shape", "x", "n"), node("Concat", "side side", "s", axis=0),
+            node("Gather", "n zero", "rows"),
             node("Mul", "s rows", "shape"), node("ConstantOfShape", "shape", "big"),
             node("ReduceSum", "big", "sum", keepdims=0), node("Add", "x sum", "y"),
         ],

@@ -337,10 +337,8 @@ def test_the_constants_of_ordinary_exports_pass():
         two=np.array([2]), minus=np.array(-1), dims=np.array([-1, 64]), w=np.ones((64, 1), np.float32),
     )  # fmt: skip
     vet(exported.SerializeToString(), UNTRUSTED)
-    recurrent = model(
-        [node("Scan", "x", "y", body=_scan_body(), num_scan_inputs=1)], {"x": (FLOAT, ["n", 4])}, {"y": (FLOAT, ["n", 4])}, {}
-    )  # fmt: skip
-    vet(recurrent, UNTRUSTED)
+    scan = node("Scan", "x", "y", body=_scan_body(), num_scan_inputs=1)
+    vet(model([scan], {"x": (FLOAT, ["n", 4])}, {"y": (FLOAT, ["n", 4])}, {}), UNTRUSTED)
 
 
 def _scan_body() -> object:

@@ -40,7 +40,7 @@ NEGATED_SHARE = 0.3
 DISSENT_SHARE = 0.5  # reviews with one clause that disagrees, of those with enough clauses
 FEWEST_TO_DISSENT = 3
 NO_OPINION_SHARE = 0.1  # reviews without any verdict, their class a coin: silence must mean one half
-REGULARISATION_C = 0.1
+REGULARISATION_C = 1.0
 
 
 def verdict(positive: bool, rng: np.random.Generator) -> str:

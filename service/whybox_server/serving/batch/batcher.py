@@ -64,7 +64,7 @@ class Door:
         try:
             return await future
         finally:
-            batcher._leave(block, future)
+            batcher._leave(block)
 
     def close(self) -> None:
         """The flow is over, or cancelled: its rows leave the queue, and submits that wait are cancelled."""
@@ -162,12 +162,10 @@ class Batcher:
         self._nudge()
         return block, future
 
-    def _leave(self, block: Block, future: asyncio.Future[Answers]) -> None:
+    def _leave(self, block: Block) -> None:
         if self._waiters.pop(block, None) is not None:
             self._schedule.drop(self._clock(), block)
             self._nudge()
-        if future.done() and not future.cancelled():
-            future.exception()  # a submit cancelled in the same tick never looks: silence the warning
 
     def _close_door(self, door: Door) -> None:
         place, now = door._place, self._clock()

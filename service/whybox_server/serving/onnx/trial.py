@@ -87,7 +87,7 @@ def _judge(status: int, verdict: bytes, bounds: Bounds) -> None:
     if status == -signal.SIGXCPU:
         raise ModelRejected(f"loading the model took more than {bounds.cpu_s} s of CPU", rule="TRIAL_TIME")
     raise ModelRejected(
-        "the model ended the process that tried to load it, by its use of memory or by a crash of the runtime",
+        "the model ended the process that tried to load it, by using too much memory or by crashing",
         rule="TRIAL_CRASH",
     )
 

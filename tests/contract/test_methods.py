@@ -35,6 +35,7 @@ from tests.answering import (
 )
 
 FEW_ROWS = 400  # of methods that sample: enough for a linear model, quick enough for a unit test
+FEW_ORDERS = 120  # of methods that walk: each of the table's 60 background rows twice
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,9 @@ every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: met
 def parameters(method: Method[Any, Any]) -> Any:
     """Defaults, with fewer samples."""
     defaults = method.params()
-    samples = any(field.name == "num_samples" for field in fields(defaults))
-    return replace(defaults, num_samples=FEW_ROWS) if samples else defaults
+    fewer = {"num_samples": FEW_ROWS, "num_permutations": FEW_ORDERS}
+    names = [field.name for field in fields(defaults) if field.name in fewer]
+    return replace(defaults, **{name: fewer[name] for name in names})
 
 
 def begin(method: Method[Any, Any], case: Case, seed: int = 0) -> Any:

@@ -8,7 +8,9 @@ import struct
 
 import numpy as np
 import pytest
-from whybox_server.core.rows import Array, Rows
+from whybox_server.core.errors import ModelFailed
+from whybox_server.core.query import Query
+from whybox_server.core.rows import Array, Rows, Samples
 from whybox_server.serving.cache import Cache, desk
 from whybox_server.serving.cache.codec import Ragged
 from whybox_server.serving.lane import Answers, Flow, Lane
@@ -207,3 +209,27 @@ async def test_closing_a_desk_closes_its_door() -> None:
 
     Cache(Below()).open(LANE, Flow("f")).close()
     assert doors[0].closed
+
+
+async def test_a_row_that_fails_is_named_by_its_place_in_the_query() -> None:
+    """Rows 0 and 1 are known and 2 repeats 0, so the door sees the failing row as its row 0; in the query it is row 3."""
+
+    class Fails:
+        async def submit(self, rows: Rows) -> Answers:
+            if len(rows) == 1:
+                raise ModelFailed("out of range", [0])
+            return (np.zeros((len(rows), 1), np.float32),)
+
+        def close(self) -> None:
+            return
+
+    class Below:
+        def open(self, lane: Lane, flow: Flow) -> Fails:
+            return Fails()
+
+    asking = Cache(Below()).open(LANE, Flow("f"))
+    await asking.predict(Query(Samples({"x": np.array([[1.0], [2.0]])})))
+    with pytest.raises(ModelFailed) as failed:
+        await asking.predict(Query(Samples({"x": np.array([[1.0], [2.0], [1.0], [9.0]])})))
+    assert failed.value.details["rows"] == "3"
+    assert "row 3" in str(failed.value)

@@ -71,6 +71,7 @@ class ModelSpec:
         white: float | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        background: Any = None,
         **common: Unpack[Common],
     ) -> ModelSpec:
         """A model of pictures.
@@ -78,9 +79,17 @@ class ModelSpec:
         layout: axes of the input without the batch axis: "CHW", "HWC" or "HW".
         black, white: values before normalisation. Unset: 0 and 1.
         mean, std: normalisation (value - mean) / std per channel, in units of [black, white].
+        background: typical pictures as the model takes them, (rows, *instance shape).
         Raises ExplainError when a value does not fit.
         """
-        details = {"layout": layout, "black": black, "white": white, "mean": mean, "std": std}
+        details = {
+            "layout": layout,
+            "black": black,
+            "white": white,
+            "mean": mean,
+            "std": std,
+            "background": background,
+        }
         return _spec("image", details, common)
 
     @staticmethod

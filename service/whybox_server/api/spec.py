@@ -84,10 +84,13 @@ def _image(image: pb.ImageSpec, field: str) -> ImageSpec:
         raise InvalidRequest.of(f"{field}.white", f"must differ from black, both are {white}")
     if any(std == 0 for std in image.std):
         raise InvalidRequest.of(f"{field}.std", "must not contain 0")
-    return ImageSpec(image.layout, black, white, tuple(image.mean), tuple(image.std))
+    background = _background(image, f"{field}.background", rank=None)
+    return ImageSpec(image.layout, black, white, tuple(image.mean), tuple(image.std), background)
 
 
-def _background(holder: pb.TabularSpec | pb.TimeSeriesSpec, field: str, rank: int | None) -> Array | None:
+def _background(
+    holder: pb.TabularSpec | pb.ImageSpec | pb.TimeSeriesSpec, field: str, rank: int | None
+) -> Array | None:
     if not holder.HasField("background"):
         return None
     rows = to_array(holder.background, field)

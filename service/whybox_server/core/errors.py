@@ -18,9 +18,12 @@ status codes in one table. Whatever is not a `WhyboxError` is a defect of ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Self
+
+MOST_ROWS_NAMED = 10
 
 
 class Reason(Enum):
@@ -97,12 +100,36 @@ class UploadBroken(WhyboxError):
     reason = Reason.UPLOAD_BROKEN
 
 
-class ModelFailed(WhyboxError):
+class RowsError(WhyboxError):
+    """The model is at fault, on these rows of what was asked; none: on no row in particular."""
+
+    def __init__(self, message: str, rows: Iterable[int] = (), **details: object) -> None:
+        self.message = message
+        self.rows = tuple(rows)
+        named = name_rows(self.rows)
+        about = {"rows": named} if named else {}
+        super().__init__(f"on row {named}: {message}" if named else message, **{**details, **about})
+
+    def moved(self, places: Sequence[int]) -> Self:
+        """The same error for someone to whom row i is row places[i]."""
+        moved = type(self)(self.message, (int(places[row]) for row in self.rows))
+        moved.details = {**self.details, **moved.details}
+        return moved
+
+
+class ModelFailed(RowsError):
     reason = Reason.MODEL_EXECUTION_FAILED
 
 
-class ModelOutputInvalid(WhyboxError):
+class ModelOutputInvalid(RowsError):
     reason = Reason.MODEL_OUTPUT_INVALID
+
+
+def name_rows(rows: Sequence[int]) -> str:
+    """Rows as a reader writes them: "17", "0-15", "3,7,..."."""
+    if len(rows) > 1 and rows == tuple(range(rows[0], rows[-1] + 1)):
+        return f"{rows[0]}-{rows[-1]}"
+    return ",".join(map(str, rows[:MOST_ROWS_NAMED])) + (",..." if len(rows) > MOST_ROWS_NAMED else "")
 
 
 class BudgetSpent(WhyboxError):

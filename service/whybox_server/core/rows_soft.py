@@ -84,7 +84,7 @@ class Soft:
         enlarged = first @ self.grids[row].astype(np.float32)
         for matrix in further:
             enlarged = enlarged @ matrix.T
-        return np.clip(enlarged, 0, 1, out=enlarged)
+        return np.asarray(np.clip(enlarged, 0, 1, out=enlarged))
 
     def write(self, at: Array, out: Buffers) -> None:
         others = tuple(axis for axis in range(self.instance.ndim) if axis not in self.places)

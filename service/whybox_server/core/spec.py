@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from whybox_server.core.memo import Memo
 from whybox_server.core.rows import Array
 
 
@@ -53,6 +54,7 @@ class ImageSpec:
     white: float = 1.0
     mean: tuple[float, ...] = ()  # per channel, in units of [black, white]
     std: tuple[float, ...] = ()
+    background: Array | None = field(default=None, compare=False)  # (rows, *instance shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +84,4 @@ class ModelSpec:
     score: ScoreKind | None = None
     batch: BatchAxis | None = None
     details: Details = None
+    kept: Memo | None = None  # of the model, from one explanation to the next

@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from whybox_server.core.errors import InvalidRequest, ModelRejected, TooLarge, UnknownModel
 from whybox_server.core.spec import ModelSpec
@@ -121,7 +121,7 @@ class Catalogue:
 
     @asynccontextmanager
     async def _use(self, source: Source, spec: ModelSpec) -> AsyncIterator[OnnxModel]:
-        given = meaning.merged(spec, source.spec)
+        given = replace(meaning.merged(spec, source.spec), kept=source.kept)
         key = (source.name, source.stamp, *execution_key(given))
         loaded = self._loaded.get(key)
         if loaded is None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from whybox_server.core.memo import Memo
 from whybox_server.core.spec import ModelSpec
 from whybox_server.serving.onnx.folder import FolderModel, scan
 
@@ -25,6 +26,7 @@ class Source:
     version: str = ""
     problem: str = ""
     stamp: tuple[object, ...] = ()  # changes with the file
+    kept: Memo = field(default_factory=Memo)
 
 
 @dataclass(slots=True, eq=False)

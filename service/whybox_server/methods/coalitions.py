@@ -34,10 +34,11 @@ class Game:
 
     @property
     def players(self) -> int:
+        """Number of segments."""
         return self.hiding.count
 
     def rows(self, masks: Array) -> Rows:
-        """The instance, then each of the coalitions, (n, players) True keeps, over each background row."""
+        """The instance, then every coalition, (n, players) True keeps, over each background row."""
         per_coalition = len(self.backgrounds)
         repeated = np.repeat(masks, per_coalition, axis=0)
         every = np.vstack([np.ones((1, self.players), dtype=bool), repeated])  # (1 + n b, players)
@@ -58,24 +59,24 @@ class Game:
 
 
 def game(
-    subject: Subject, segmentation: Segmentation | None, baseline: Baseline | None, count: int | None, rng: Rng
+    subject: Subject, segmentation: Segmentation | None, baseline: Baseline | None, rng: Rng, *, counted: bool
 ) -> Game:
     """Cut the instance; a baseline that is unset is BACKGROUND wherever the spec has typical rows.
 
-    count: of background rows, None for all; they come in random order. Raises InvalidRequest for a
-    count where no rows are drawn, and whatever `hide` raises.
+    All background rows are there, in random order. counted: the caller said how many of them to use.
+    Raises InvalidRequest if so and there are none, and whatever `hide` raises.
     """
     absent = baseline or Baseline()
     if absent.kind is None and background_rows(subject.instance) is not None:
         absent = replace(absent, kind=BaselineKind.BACKGROUND)
-    if count is not None and absent.kind is not BaselineKind.BACKGROUND:
+    if counted and absent.kind is not BaselineKind.BACKGROUND:
         raise InvalidRequest.of(
             "num_background",
             "counts rows of the baseline BACKGROUND, and another one is used; leave it out, or give the "
             "spec's background and leave the baseline out",
         )
     hiding = hide(subject.instance, segmentation or Segmentation(), absent, rng)
-    return Game(subject, hiding, rng.permutation(hiding.backgrounds)[:count])
+    return Game(subject, hiding, rng.permutation(hiding.backgrounds))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,7 +141,9 @@ def shared_out(draws: int, populations: Array, shares: Array, full: Array) -> Ar
     while True:
         left = draws - populations[full].sum()
         open_shares = np.where(full, 0.0, shares)
-        wanted = np.where(full, populations, left * open_shares / max(open_shares.sum(), np.finfo(float).tiny))
+        wanted = np.where(
+            full, populations, left * open_shares / max(open_shares.sum(), np.finfo(float).tiny)
+        )
         over = ~full & (wanted >= populations)
         if not over.any():
             return wanted
@@ -163,7 +166,9 @@ def draw(spending: Plan, rng: Rng) -> Drawn:
     masks = np.vstack(
         [np.zeros((0, spending.players), dtype=bool)]
         + [
-            subsets(spending.players, size, count, rng, halves=spending.paired and 2 * size == spending.players)
+            subsets(
+                spending.players, size, count, rng, halves=spending.paired and 2 * size == spending.players
+            )
             for size, count in zip(spending.sizes.tolist(), counts.tolist(), strict=True)
         ]
     )
@@ -211,5 +216,5 @@ def listed_subsets(players: int, size: int, *, halves: bool) -> Array:
     rest = combinations(range(len(first), players), size - len(first))
     members = np.array([first + list(others) for others in rest], dtype=np.intp)  # (n, size)
     masks = np.zeros((len(members), players), dtype=bool)
-    np.put_along_axis(masks, members, True, axis=1)
+    masks[np.arange(len(members))[:, None], members] = True
     return masks

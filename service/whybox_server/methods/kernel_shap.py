@@ -51,7 +51,9 @@ class KernelShapParams:
         None, "How the instance is cut.", unset="the modality's default"
     )
     baseline: Baseline | None = param(
-        None, "What absent looks like.", unset="BACKGROUND where the spec has one, else the modality's default"
+        None,
+        "What absent looks like.",
+        unset="BACKGROUND where the spec has one, else the modality's default",
     )
 
 
@@ -68,7 +70,8 @@ def prepare(subject: Subject, params: KernelShapParams, rng: Rng) -> KernelShapT
 
     Raises InvalidRequest for too few coalitions, for too many numbers, and for options that do not fit.
     """
-    one = game(subject, params.segmentation, params.baseline, params.num_background, rng)
+    counted = params.num_background is not None
+    one = game(subject, params.segmentation, params.baseline, rng, counted=counted)
     players = one.players
     coalitions = params.num_samples or 2 * players + COALITIONS
     if coalitions < fewest(players):
@@ -85,15 +88,14 @@ def prepare(subject: Subject, params: KernelShapParams, rng: Rng) -> KernelShapT
             f"ask at most {MOST_CELLS // players}, or use a coarser segmentation",
         )
     fitting = max(1, MOST_BITS // (coalitions * players))
-    if params.num_background is None:
-        one = one.over(min(BACKGROUND_ROWS, fitting))
-    elif len(one.backgrounds) > fitting:
+    used = min(params.num_background or min(BACKGROUND_ROWS, fitting), len(one.backgrounds))
+    if used > fitting:
         raise InvalidRequest.of(
             "num_background",
-            f"{coalitions} coalitions of {players} segments over {len(one.backgrounds)} background rows is more "
-            f"than {MOST_BITS} bits of masks; use at most {fitting} background rows, or fewer coalitions",
+            f"{coalitions} coalitions of {players} segments over {used} background rows is more than {MOST_BITS} "
+            f"bits of masks; use at most {fitting} background rows, or fewer coalitions",
         )
-    return KernelShapTask(one, plan(players, coalitions, paired=params.paired))
+    return KernelShapTask(one.over(used), plan(players, coalitions, paired=params.paired))
 
 
 def cost(task: KernelShapTask, _params: KernelShapParams) -> Cost:
@@ -183,16 +185,23 @@ def solve(drawn: Drawn, worth: Array, *, empty: Array, full: Array) -> Solution:
     weighted = design * drawn.weights[:, None]
     gram = weighted.T @ design
     # Rows of the design say nothing about the mean of beta: this term, and nothing else, makes it 0.
-    inverse = np.linalg.inv(gram + max(gram.trace(), 1.0) / players**2)
+    inverse = np.linalg.inv(gram + (gram.trace() or 1.0) / players**2)
     pull = weighted @ inverse  # (n, players): beta = pull' response
     beta = pull.T @ response  # (players, t)
     residual = response - design @ beta
-    total = drawn.weights @ (worth - empty - gain / 2) ** 2
     return Solution(
         values=(gain / players + beta).T,
         standard_errors=standard_errors(drawn, pull, residual, np.einsum("ij,ij->i", pull, design)),
-        weighted_r2=1 - drawn.weights @ residual**2 / np.where(total > 0, total, 1),
+        weighted_r2=explained(drawn.weights, worth, residual),
     )
+
+
+def explained(weights: Array, worth: Array, residual: Array) -> Array:
+    """Weighted R^2, (t,); 1 where the worth of all coalitions is the same."""
+    if not len(weights):
+        return np.ones(worth.shape[1])
+    total = weights @ (worth - np.average(worth, axis=0, weights=weights)) ** 2
+    return np.asarray(1 - weights @ residual**2 / np.where(total > 0, total, 1))
 
 
 def standard_errors(drawn: Drawn, pull: Array, residual: Array, leverage: Array) -> Array | None:

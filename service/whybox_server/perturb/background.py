@@ -1,4 +1,4 @@
-"""Typical rows of a table or series, and the values for "absent" that are taken from them.
+"""Typical rows of a table, picture or series, and the values for "absent" that are taken from them.
 
 Where a spec has no typical rows, it says so, and knows one last resort. It draws nothing: which row
 is taken is the method's choice.
@@ -14,7 +14,7 @@ import numpy as np
 from whybox_server.core.errors import InvalidRequest
 from whybox_server.core.instance import Instance
 from whybox_server.core.rows import Array
-from whybox_server.core.spec import Modality, TabularSpec, TimeSeriesSpec
+from whybox_server.core.spec import ImageSpec, Modality, TabularSpec, TimeSeriesSpec
 from whybox_server.perturb import fills
 from whybox_server.perturb.columns import column_numbers, column_values, most_frequent, table_of
 from whybox_server.perturb.options import BaselineKind
@@ -38,7 +38,7 @@ def from_background(instance: Instance, kind: BaselineKind, implied: bool) -> Ba
     """Rows of the background, or their mean; `implied`: the caller did not ask for it by name."""
     found = background_rows(instance)
     if found is None:
-        what = "time_series" if instance.spec.modality is Modality.TIME_SERIES else "tabular"
+        what = (instance.spec.modality or Modality.TABULAR).value
         if implied:
             return zeros(instance)
         raise InvalidRequest.of(
@@ -78,8 +78,8 @@ def typical(column: Array, category: bool) -> object:
 def background_rows(instance: Instance) -> dict[str, Array] | None:
     """The spec's typical rows by input, (k, *shape) in the model's dtypes, or None."""
     details = instance.spec.details
-    if isinstance(details, TimeSeriesSpec):
-        return series_rows(instance, details)
+    if isinstance(details, ImageSpec | TimeSeriesSpec):
+        return whole_rows(instance, details)
     if not isinstance(details, TabularSpec):
         return None
     numbers = column_numbers(instance.inputs)
@@ -96,20 +96,20 @@ def background_rows(instance: Instance) -> dict[str, Array] | None:
     return found
 
 
-def series_rows(instance: Instance, details: TimeSeriesSpec) -> dict[str, Array] | None:
-    """Typical series, (k, *shape). Raises InvalidRequest when their shape is another one."""
+def whole_rows(instance: Instance, details: ImageSpec | TimeSeriesSpec) -> dict[str, Array] | None:
+    """Typical pictures or series, (k, *shape). Raises InvalidRequest when their shape is another one."""
     name, rows = instance.main, details.background
+    field = f"spec.{'image' if isinstance(details, ImageSpec) else 'time_series'}.background"
     if rows is None or not len(rows):
         return None
     array = instance.inputs[name]
     if rows.shape[1:] != array.shape:
         raise InvalidRequest.of(
-            "spec.time_series.background",
-            f"has shape {rows.shape}; give (rows, {', '.join(map(str, array.shape))})",
+            field, f"has shape {rows.shape}; give (rows, {', '.join(map(str, array.shape))})"
         )
     if rows.dtype.kind == "f" and not np.isfinite(rows).all():
-        raise InvalidRequest.of("spec.time_series.background", "holds NaN or infinity; leave such rows out")
-    return {name: fills.exactly(rows, array.dtype, "spec.time_series.background")}
+        raise InvalidRequest.of(field, "holds NaN or infinity; leave such rows out")
+    return {name: fills.exactly(rows, array.dtype, field)}
 
 
 def zeros(instance: Instance) -> Background:

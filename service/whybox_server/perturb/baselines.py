@@ -25,7 +25,7 @@ Kind = BaselineKind
 
 # The first is the default.
 KINDS: Mapping[Modality, tuple[Kind, ...]] = {
-    Modality.IMAGE: (Kind.BLUR, Kind.MEAN, Kind.CONSTANT, Kind.NOISE, Kind.GIVEN),
+    Modality.IMAGE: (Kind.BLUR, Kind.MEAN, Kind.CONSTANT, Kind.NOISE, Kind.BACKGROUND, Kind.GIVEN),
     Modality.TIME_SERIES: (Kind.MEAN, Kind.BLUR, Kind.CONSTANT, Kind.NOISE, Kind.BACKGROUND, Kind.GIVEN),
     Modality.TABULAR: (Kind.MEAN, Kind.CONSTANT, Kind.BACKGROUND, Kind.GIVEN),
     Modality.TENSOR: (Kind.CONSTANT, Kind.MEAN, Kind.NOISE, Kind.GIVEN),

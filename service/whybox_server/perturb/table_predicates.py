@@ -28,7 +28,7 @@ NAMED_COLUMNS = 30  # an example shows so many at most
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Condition:
     """One predicate; `on` are the background rows on which it holds, as a number of bits."""
 
     column: int
@@ -44,7 +44,7 @@ class ColumnConditions:
     """
 
     instance: Instance
-    tests: tuple[Test, ...]
+    tests: tuple[Condition, ...]
     rows: Mapping[str, Array]  # (background + 1, *shape) by input
     names: tuple[str, ...]  # (columns,)
     on: Array  # (predicates, background + 1) bool
@@ -158,7 +158,9 @@ def column_conditions(instance: Instance, discretizer: Discretizer) -> ColumnCon
             "anchors draws rows from it and needs 2 or more; send some typical rows, "
             "or give a baseline that hides columns instead",
         )
-    borders = PERCENTILES[Discretizer.QUARTILE if discretizer is Discretizer.CONTINUOUS else discretizer]
+    if discretizer not in PERCENTILES:
+        raise InvalidRequest.of("discretizer", "a predicate needs a border; use QUARTILE or DECILE")
+    borders = PERCENTILES[discretizer]
     names = column_names(instance)
     rows = {}
     for name, past in background.items():
@@ -170,10 +172,10 @@ def column_conditions(instance: Instance, discretizer: Discretizer) -> ColumnCon
         for text, held in predicates(instance, j, names[j], column, borders):
             if held.all():
                 continue
-            tests.append(Test(j, text, int.from_bytes(np.packbits(held).tobytes(), "big")))
+            tests.append(Condition(j, text, int.from_bytes(np.packbits(held).tobytes(), "big")))
             on.append(held)
     held_by = np.array(on, dtype=bool).reshape(len(on), len(columns[0]))
-    cut = f"{len(names)} columns, {len(tests)} predicates at the {discretizer_words(borders)}"
+    cut = f"{len(names)} columns, {len(tests)} predicates with {discretizer.value} borders"
     return ColumnConditions(instance, tuple(tests), rows, names, held_by, cut)
 
 
@@ -192,11 +194,6 @@ def predicates(
         held = column <= border if below else column > border
         found.append((f"{name} {'<=' if below else '>'} {border:.6g}", np.asarray(held)))
     return found
-
-
-def discretizer_words(percentiles: Sequence[float]) -> str:
-    """Which borders numbers have."""
-    return "quartiles" if percentiles == PERCENTILES[Discretizer.QUARTILE] else "deciles"
 
 
 def readable(value: Any) -> str:

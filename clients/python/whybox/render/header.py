@@ -29,7 +29,7 @@ def facts(message: explanation_pb2.Explanation, target: int) -> list[tuple[str, 
     lines = [("target", score(message, target)), *common(message)]
     measures = finding(message, target).measures
     if measures:
-        lines.append(("fit", ", ".join(f"{name} {measures[name]:.3g}" for name in sorted(measures))))
+        lines.append(("fit", ", ".join(f"{name} {measure(measures[name])}" for name in sorted(measures))))
     return lines
 
 
@@ -67,6 +67,11 @@ def sum_line(message: explanation_pb2.Explanation, target: int) -> str:
     if base is None:
         return "Contributions add up to the score."
     return f"Base value {base:.4g} plus all contributions is the score {asked.score:.4g}."
+
+
+def measure(value: float) -> str:
+    """Whole numbers as they are, others with three digits."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:.3g}"
 
 
 def number(value: float) -> str:

@@ -120,13 +120,13 @@ def places(message: explanation_pb2.Explanation, target: int = 0) -> dict[int, s
     if segments.ndim > 2:
         segments = segments.take(0, axis=_channel_axis(found.shape or segments.shape, size))
     segments = np.broadcast_to(segments, _without_channels(found.shape, size) or size)
-    rows, columns = np.indices(segments.shape)
+    grid: Array = np.indices(segments.shape)  # (2, height, width)
     inside = segments >= 0
     at = segments[inside]
     count = np.maximum(np.bincount(at), 1)
     height, width = segments.shape
-    down = np.bincount(at, rows[inside] + 0.5) / count / height
-    across = np.bincount(at, columns[inside] + 0.5) / count / width
+    down = np.bincount(at, grid[0][inside] + 0.5) / count / height
+    across = np.bincount(at, grid[1][inside] + 0.5) / count / width
     return {int(number): _place(down[number], across[number]) for number in np.unique(at)}
 
 

@@ -59,7 +59,7 @@ def enlarged(pixels: Array, size: tuple[int, int]) -> Array:
     """Nearest neighbour, (*size, ...)."""
     rows = np.arange(size[0]) * pixels.shape[0] // size[0]
     columns = np.arange(size[1]) * pixels.shape[1] // size[1]
-    return pixels[rows[:, None], columns]
+    return np.asarray(pixels[rows[:, None], columns])
 
 
 def blended(photo: Array, heat: Array, options: Options) -> Array:
@@ -98,7 +98,7 @@ def _contour(inside: Array) -> Array:
     core = np.pad(inside, 3)
     for axis in (0, 1):
         core = np.logical_and.reduce([np.roll(core, step, axis) for step in range(-3, 4)])
-    return inside & ~core[3:-3, 3:-3]
+    return np.asarray(inside & ~core[3:-3, 3:-3])
 
 
 def original(photo: Array, heat: Array, options: Options) -> Array:

@@ -91,18 +91,20 @@ class Categories(_message.Message):
     def __init__(self, names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ImageSpec(_message.Message):
-    __slots__ = ("layout", "black", "white", "mean", "std")
+    __slots__ = ("layout", "black", "white", "mean", "std", "background")
     LAYOUT_FIELD_NUMBER: _ClassVar[int]
     BLACK_FIELD_NUMBER: _ClassVar[int]
     WHITE_FIELD_NUMBER: _ClassVar[int]
     MEAN_FIELD_NUMBER: _ClassVar[int]
     STD_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_FIELD_NUMBER: _ClassVar[int]
     layout: str
     black: float
     white: float
     mean: _containers.RepeatedScalarFieldContainer[float]
     std: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, layout: _Optional[str] = ..., black: _Optional[float] = ..., white: _Optional[float] = ..., mean: _Optional[_Iterable[float]] = ..., std: _Optional[_Iterable[float]] = ...) -> None: ...
+    background: _tensor_pb2.Tensor
+    def __init__(self, layout: _Optional[str] = ..., black: _Optional[float] = ..., white: _Optional[float] = ..., mean: _Optional[_Iterable[float]] = ..., std: _Optional[_Iterable[float]] = ..., background: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
 
 class TextSpec(_message.Message):
     __slots__ = ("mask_token", "mask_id", "pad_id")

@@ -21,7 +21,6 @@ from whybox_server.serving.lane import Answers, Runner, Slice
 
 LONGEST_TEXT = 300  # characters of the runtime's own words that a caller gets to see
 UNSTEADY = "the model's answers change their shape or type from call to call, so that rows cannot be compared"
-MOST_NAMED = 10  # rows named in an error
 
 
 @dataclass(slots=True, eq=False)
@@ -152,7 +151,7 @@ class Search:
         for part in parts:
             if part.sheet not in self.failed:
                 self.failed.add(part.sheet)
-                self.told.append(Told(part.sheet, 0, blame(error, span(part.lo, part.hi))))
+                self.told.append(Told(part.sheet, 0, blame(error, range(part.lo, part.hi))))
 
 
 def deliver(parts: Sequence[Part], answers: Answers) -> list[Told]:
@@ -186,22 +185,17 @@ def finite(answers: Answers, n: int) -> Array | None:
 
 
 def not_finite(rows: Array) -> ModelOutputInvalid:
-    named = ",".join(map(str, rows[:MOST_NAMED])) + (",..." if len(rows) > MOST_NAMED else "")
-    message = (
-        f"the model answers rows {named} with NaN or infinite values; repair it or choose another baseline"
-    )
-    return ModelOutputInvalid(message, rows=named)
+    message = "the model answers with NaN or infinite values; repair it or choose another baseline"
+    return ModelOutputInvalid(message, map(int, rows))
 
 
-def blame(error: Exception, rows: str) -> WhyboxError:
+def blame(error: Exception, rows: range) -> WhyboxError:
     """The error that the owner of these rows gets to see."""
-    if isinstance(error, ModelFailed):
-        return ModelFailed(f"on row {rows}: {first_line(error)}", **{**error.details, "rows": rows})
-    if isinstance(error, ModelOutputInvalid):
-        return ModelOutputInvalid(str(error), **{**error.details, "rows": rows})
+    if isinstance(error, ModelFailed | ModelOutputInvalid):
+        return type(error)(error.message[:LONGEST_TEXT], rows)
     if isinstance(error, WhyboxError):
         return error
-    return ModelFailed(f"the model failed on row {rows}: {first_line(error)}", rows=rows)
+    return ModelFailed(f"the model failed: {first_line(error)}", rows)
 
 
 def divisible(error: Exception) -> bool:
@@ -216,11 +210,6 @@ def first_line(error: Exception) -> str:
 
 def count(parts: Sequence[Part]) -> int:
     return sum(part.hi - part.lo for part in parts)
-
-
-def span(lo: int, hi: int) -> str:
-    """Rows [lo, hi) as a reader writes them, bounds included."""
-    return f"{lo}" if hi == lo + 1 else f"{lo}-{hi - 1}"
 
 
 def by_flow(parts: Sequence[Part]) -> list[list[Part]]:

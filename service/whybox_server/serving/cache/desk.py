@@ -16,6 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
+from whybox_server.core.errors import RowsError
 from whybox_server.core.query import Query, Reply
 from whybox_server.core.rows import Array, Rows
 from whybox_server.serving.cache.codec import Layout, Ragged, layout_of, pack, unpack
@@ -189,7 +190,12 @@ class Desk:
         return records
 
     async def _ask(self, sheet: Sheet, at: Array) -> tuple[Layout, Answers]:
-        answers = await self._door.submit(sheet.rows(at))
+        try:
+            answers = await self._door.submit(sheet.rows(at))
+        except RowsError as error:
+            if not error.rows:
+                raise
+            raise error.moved(sheet.places(at).tolist()) from error
         layout = layout_of(answers, len(at))
         self._record_bytes = layout.record_bytes
         sheet.fill(at, layout, answers)

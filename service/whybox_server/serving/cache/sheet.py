@@ -46,7 +46,11 @@ class Sheet:
 
     def rows(self, at: Array) -> Rows:
         """The rows at these positions."""
-        return self._rows.take(at if self._asked.first is None else self._asked.first[at])
+        return self._rows.take(self.places(at))
+
+    def places(self, at: Array) -> Array:
+        """Where the rows at these positions stand in the query; of a repeated row, the first place."""
+        return at if self._asked.first is None else self._asked.first[at]
 
     def fill(self, at: Array, layout: Layout, answers: Answers) -> None:
         """Note answers, (k, ...) each. Raises Ragged when they do not look like those before."""

@@ -74,13 +74,14 @@ def _details(name: str, given: Any, load: Load) -> Details:
                 _categories(keys.get("categories")),
             )
         case "image":
-            keys = _mapping(name, given, ("layout", "black", "white", "mean", "std"))
+            keys = _mapping(name, given, ("layout", "black", "white", "mean", "std", "background"))
             return ImageSpec(
                 _layout(name, keys.get("layout")),
                 _number("image.black", keys.get("black", 0)),
                 _number("image.white", keys.get("white", 1)),
                 _numbers("image.mean", keys.get("mean")),
                 _numbers("image.std", keys.get("std")),
+                _background("image.background", keys.get("background"), load),
             )
         case "text":
             keys = _mapping(name, given, ("mask_token", "mask_id", "pad_id"))

@@ -157,7 +157,7 @@ class OnnxModel:
         try:
             (scores,) = self.resident.runner(self._shapes(inputs)).run([Slice(rows, np.arange(1))], None)
         except Exception as error:
-            raise ModelFailed(f"the model failed on the instance itself: {reason(error)}", rows=0) from error
+            raise ModelFailed(f"the model failed on the instance itself: {reason(error)}") from error
         return int(scores.shape[1])
 
 

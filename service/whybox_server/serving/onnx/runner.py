@@ -145,7 +145,7 @@ def as_scores(raw: Array, count: int, width: int) -> Array:
     """(count, outputs) of what the model said to `width` rows; float64 stays, all else becomes float32."""
     if raw.ndim == 0 or len(raw) != width:
         answered = len(raw) if raw.ndim else "no"
-        raise ModelOutputInvalid(f"the model answered {answered} rows to {width}; see spec.batch", rows=width)
+        raise ModelOutputInvalid(f"the model answered {answered} rows to {width}; see spec.batch")
     scores = raw[:count].reshape(count, -1)
     return scores if scores.dtype in (np.float32, np.float64) else scores.astype(np.float32)
 

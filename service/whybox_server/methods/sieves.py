@@ -1,0 +1,91 @@
+"""STREAK's one pass: a sieve per threshold, all of them advancing together.
+
+Each sieve keeps a segment when it adds enough to what the sieve holds (Elenberg et al. 2017,
+algorithms 1 and 2). Which thresholds are needed follows from the best segment alone, which is known
+beforehand here: a sieve that the paper starts late would have rejected all that came before it
+(lemma A.9), so that nothing changes but the number of rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from math import ceil, floor, log
+
+from whybox_server.core.query import Query, Reply
+from whybox_server.methods.subsets import Sets, Subset
+
+LOWEST = 9.0  # thresholds reach down to (1 - epsilon) m / (9 k^2)
+
+
+@dataclass(slots=True, eq=False)
+class Sieve:
+    """One threshold on its way through the stream."""
+
+    bar: float  # tau / k: what a segment must add
+    kept: list[int] = field(default_factory=list)
+    position: int = 0  # in the stream: so many segments are decided
+    asked: int = 0  # rows asked on its behalf; never more than `position` once these are decided
+
+    def done(self, order: list[int], k: int) -> bool:
+        return len(self.kept) == k or self.position == len(order)
+
+    def advance(self, sets: Sets, order: list[int], k: int) -> None:
+        """Decide as many segments as are known."""
+        while not self.done(order, k):
+            segment = order[self.position]
+            if frozenset([*self.kept, segment]) not in sets.values:
+                return
+            if sets.gain(segment, self.kept) >= self.bar:
+                self.kept.append(segment)
+            self.position += 1
+
+    def ahead(self, sets: Sets, order: list[int]) -> list[Subset]:
+        """The sets to ask next: up to the first segment that is likely to be kept.
+
+        Of a submodular f, what adds too little alone adds too little to anything, so it is asked
+        together with the next. If it is kept all the same, what was asked behind it is lost; as many
+        rows are put at risk as were saved before, so that a sieve asks once per segment at most.
+        """
+        found = []
+        saved = self.position - self.asked
+        for segment in order[self.position : self.position + 1 + saved]:
+            found.append(frozenset([*self.kept, segment]))
+            if sets.gain(segment) >= self.bar:
+                break
+        self.asked += len(found)
+        return found
+
+
+def sieve(sets: Sets, order: list[int], k: int, epsilon: float) -> Generator[Query, Reply, list[int]]:
+    """The best of all sieves and of the best segment alone; empty if no segment alone raises the score.
+
+    order: the stream; nothing and every segment of it alone must be known.
+    """
+    best = order[0]
+    for segment in order[1:]:
+        best = segment if sets.gain(segment) >= sets.gain(best) else best  # the latest of equals
+    if sets.gain(best) <= 0:
+        return []
+    sieves = [Sieve(threshold / k) for threshold in thresholds(sets.gain(best), k, epsilon)]
+    while True:
+        for each in sieves:
+            each.advance(sets, order, k)
+        if sets.spent or all(each.done(order, k) for each in sieves):
+            break
+        live = [each for each in sieves if not each.done(order, k)]
+        yield from sets.ask([subset for each in live for subset in each.ahead(sets, order)])
+    return max([[best], *(each.kept for each in sieves)], key=lambda kept: sets.values[frozenset(kept)])
+
+
+def thresholds(best: float, k: int, epsilon: float) -> list[float]:
+    """All (1 - epsilon)^i in [(1 - epsilon) m / (9 k^2), m k], falling; m is the best gain alone."""
+    base = log(1 - epsilon)
+    first = ceil(log(best * k) / base)
+    last = floor(log((1 - epsilon) * best / (LOWEST * k * k)) / base)
+    return [(1 - epsilon) ** i for i in range(first, last + 1)]
+
+
+def thresholds_at_most(k: int, epsilon: float) -> int:
+    """How many thresholds there can be, whatever the best gain."""
+    return 2 + floor(-log(LOWEST * k**3) / log(1 - epsilon))

@@ -12,12 +12,12 @@ from typing import Any
 from whybox.render import html, png, text
 from whybox.v1 import explain_pb2, explain_pb2_grpc, explanation_pb2
 from whybox_server.api.decode import to_task
-from whybox_server.api.encode import from_answer, from_plan, from_update
+from whybox_server.api.encode import from_answer, from_plan, from_progress
 from whybox_server.api.guard import request_id
 from whybox_server.api.spec import MODALITY_NUMBERS
 from whybox_server.core.spec import Modality, ModelSpec
 from whybox_server.engine.explainer import Explainer
-from whybox_server.engine.task import Answer, Update
+from whybox_server.engine.task import Answer, Plan, Progress, Update
 from whybox_server.methods import METHODS
 from whybox_server.methods.method import About, Method
 from whybox_server.perturb.options import Baseline, Segmentation
@@ -76,10 +76,15 @@ class Explanations(explain_pb2_grpc.ExplanationServiceServicer):
     async def _stream_message(
         self, update: Update, request: explain_pb2.ExplainRequest
     ) -> explain_pb2.ExplainStreamResponse:
-        message = from_update(update)
-        if isinstance(update, Answer):
-            message.explanation.explanation.CopyFrom(await self._encode(update, request))
-        return message
+        match update:
+            case Plan():
+                return explain_pb2.ExplainStreamResponse(plan=from_plan(update))
+            case Progress():
+                return explain_pb2.ExplainStreamResponse(progress=from_progress(update))
+            case Answer(index):
+                encoded = await self._encode(update, request)
+                indexed = explain_pb2.IndexedExplanation(index=index, explanation=encoded)
+                return explain_pb2.ExplainStreamResponse(explanation=indexed)
 
     async def _encode(
         self, answer: Answer, request: explain_pb2.ExplainRequest

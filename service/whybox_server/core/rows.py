@@ -15,6 +15,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from whybox_server.core.blend import blend
+
 Array: TypeAlias = NDArray[Any]
 Buffers: TypeAlias = Mapping[str, Array]
 
@@ -81,15 +83,9 @@ class Masked:
         return digests(recipe, bits)
 
     def write(self, at: Array, out: Buffers) -> None:
+        choice = None if self.choice is None else self.choice[at]
         for part in self.parts:
-            buffer = out[part.name]
-            for position, row in enumerate(at):
-                background = part.background[0 if self.choice is None else self.choice[row]]
-                # One extra True at the end serves segment -1.
-                keep = np.append(self.masks[row], True)[part.segments]
-                slot = buffer[position, ...]  # a view, of a scalar input too
-                np.copyto(slot, background)
-                np.copyto(slot, part.instance, where=keep)
+            blend(part.instance, part.background, part.segments, self.masks[at], choice, out[part.name])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

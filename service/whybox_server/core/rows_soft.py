@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -73,29 +74,40 @@ class Soft:
         bits = [array.view(np.uint8) for array in (grids, np.ascontiguousarray(shifts), choice)]
         return digests(recipe, np.hstack(bits))
 
-    def mask(self, row: int) -> Array:
-        """M of one row, float32 in [0, 1], in the shape of the places."""
+    def mask(self, row: int, repeats: int = 1, out: Array | None = None) -> Array:
+        """M of one row, float32 in [0, 1], in the shape of the places; the last one `repeats` times over.
+
+        out: where to write it, (*places), the last one `repeats` times as long.
+        """
         shifts = [0] * len(self.places) if self.shifts is None else self.shifts[row]
-        lengths = [self.instance.shape[axis] for axis in self.places]
-        first, *further = (
-            matrix[shift : shift + length]
-            for matrix, shift, length in zip(self.enlarge, shifts, lengths, strict=True)
+        *lines, last = (
+            matrix[shift : shift + self.instance.shape[axis]]
+            for matrix, shift, axis in zip(self.enlarge, shifts, self.places, strict=True)
         )
-        enlarged = first @ self.grids[row].astype(np.float32)
-        for matrix in further:
-            enlarged = enlarged @ matrix.T
+        enlarged = self.grids[row].astype(np.float32)
+        for matrix in lines:
+            enlarged = matrix @ enlarged
+        enlarged = np.matmul(enlarged, np.repeat(last, repeats, axis=0).T, out=out)
         return np.asarray(np.clip(enlarged, 0, 1, out=enlarged))
 
     def write(self, at: Array, out: Buffers) -> None:
-        others = tuple(axis for axis in range(self.instance.ndim) if axis not in self.places)
+        shape, end = self.instance.shape, self.places[-1] + 1
+        # Channels behind the places are spelt out: numpy is slow to broadcast along a short last axis.
+        repeats = prod(shape[end:])
+        spread = tuple(shape[axis] if axis in self.places or axis >= end else 1 for axis in range(len(shape)))
         # Half floats and small integers are blended in float32, everything larger in float64.
         dtype = np.result_type(self.instance.dtype, np.float32)
-        kept, hidden = np.empty(self.instance.shape, dtype), np.empty(self.instance.shape, dtype)
+        # Made once: memory that is asked for anew for every row costs more than the arithmetic.
+        kept, hidden = np.empty(shape, dtype), np.empty(shape, dtype)
+        *lines, last = (shape[axis] for axis in self.places)
+        enlarged = np.empty((*lines, last * repeats), np.float32)
+        mask = enlarged.reshape(spread)
         for position, row in enumerate(at):
-            mask = np.expand_dims(self.mask(int(row)), others)
+            self.mask(int(row), repeats, enlarged)
             background = self.background[0 if self.choice is None else self.choice[row]]
             np.multiply(self.instance, mask, out=kept)
-            np.multiply(background, 1 - mask, out=hidden)
+            np.subtract(1, mask, out=mask)
+            np.multiply(background, mask, out=hidden)
             kept += hidden
             if self.instance.dtype.kind in "iu":
                 np.rint(kept, out=kept)

@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from whybox_server.core.explanation import Finding
-from whybox_server.core.instance import Instance, Subject
+from whybox_server.core.explanation import Units
+from whybox_server.core.instance import Subject
 from whybox_server.core.rows import Array
-from whybox_server.core.spec import ImageSpec, Modality, TabularSpec, TimeSeriesSpec
+from whybox_server.core.spec import ImageSpec, Modality, ModelSpec, TabularSpec, TimeSeriesSpec
 from whybox_server.perturb.layout import axes_of
 from whybox_server.perturb.picture import displayed
 
@@ -47,30 +47,34 @@ class TensorView:
 View: TypeAlias = PictureView | TextView | TableView | SeriesView | TensorView
 
 
-def view(subject: Subject, finding: Finding) -> View:
-    """How to show the instance that a finding is about."""
-    instance = subject.instance
-    array = instance.inputs[finding.units.input]
-    if finding.units.pieces:
-        return TextView(finding.units.pieces, finding.units.piece_segments)
-    match instance.spec.details:
+def view(subject: Subject, units: Units) -> View:
+    """How to show the instance that a result with these units is about."""
+    return view_of(subject.instance.spec, subject.instance.inputs, units, units.pieces)
+
+
+def view_of(spec: ModelSpec, inputs: Mapping[str, Array], units: Units, pieces: tuple[str, ...]) -> View:
+    """How to show these inputs. pieces: of a text, cut as the instance was; those that are gone are empty."""
+    array = inputs[units.input]
+    if units.pieces:
+        return TextView(pieces, units.piece_segments)
+    match spec.details:
         case ImageSpec() as image:
-            picture = displayed(array, axes_of(instance.spec, array.shape), image)
+            picture = displayed(array, axes_of(spec, array.shape), image)
             return PictureView(np.rint(picture * np.iinfo(np.uint8).max).astype(np.uint8))
         case TabularSpec(names, _, categories):
-            return TableView(names, tuple(_readable(instance, categories)))
+            return TableView(names, tuple(_readable(inputs, categories)))
         case TimeSeriesSpec(layout, channels):
             return SeriesView(_time_first(array, layout), channels)
-        case _ if instance.spec.modality is Modality.TEXT:
+        case _ if spec.modality is Modality.TEXT:
             tokens = tuple(str(value) for value in array.ravel())
             return TextView(tokens, tuple(range(len(tokens))))
         case _:
             return TensorView(array)
 
 
-def _readable(instance: Instance, categories: Mapping[int, tuple[str, ...]]) -> list[str]:
+def _readable(inputs: Mapping[str, Array], categories: Mapping[int, tuple[str, ...]]) -> list[str]:
     """The row's values in the order of the columns; categories by name."""
-    flat = [value for array in instance.inputs.values() for value in np.asarray(array).ravel()]
+    flat = [value for array in inputs.values() for value in np.asarray(array).ravel()]
     texts = []
     for column, value in enumerate(flat):
         names = categories.get(column, ())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from whybox_server.methods.erasure import ERASURE
 from whybox_server.methods.kernel_shap import KERNEL_SHAP
 from whybox_server.methods.lime import LIME
 from whybox_server.methods.method import Method
 from whybox_server.methods.occlusion import OCCLUSION
 from whybox_server.methods.shapley_sampling import SHAPLEY_SAMPLING
+from whybox_server.methods.streak import STREAK
 
-METHODS: tuple[Method[Any, Any], ...] = (LIME, OCCLUSION, KERNEL_SHAP, SHAPLEY_SAMPLING)
+METHODS: tuple[Method[Any, Any], ...] = (LIME, OCCLUSION, KERNEL_SHAP, SHAPLEY_SAMPLING, STREAK, ERASURE)
 METHOD = {method.name: method for method in METHODS}

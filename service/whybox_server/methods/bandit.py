@@ -77,65 +77,63 @@ def exploration(arms: int, rounds: int, delta: float) -> float:
     return float(log + np.log(log))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Search:
     """What `best_arms` looks for: `size` arms, one of which is within `tolerance` of the best.
 
-    enough: heads beyond this share are not worth more; arms as good as that are ranked by `prize`.
+    enough: heads beyond this share are worth no more; arms as good as that are ranked by `prize`.
     """
 
     size: int
     tolerance: float
     delta: float
     batch: int  # most tosses of one arm in one round
+    most: int  # tosses in all; more are not spent on telling arms apart
     enough: float
     prize: Array  # (arms,)
 
 
 def ranking(tally: Tally, search: Search) -> Array:
     """Arms from best to worst: by share of heads up to `enough`, then by prize, then by number."""
-    value = np.minimum(tally.means, search.enough)
-    return np.lexsort((-search.prize, -value))
+    return np.lexsort((-search.prize, -np.minimum(tally.means, search.enough)))
 
 
 def best_arms(tally: Tally, search: Search) -> Tosses[tuple[Array, Tally]]:
     """Numbers of the chosen arms, best first, and the tally by then.
 
-    With probability 1 - delta one of the chosen is within `tolerance` of the best of all arms. For
-    size 1 this is KL-LUCB (algorithm 1); for larger sizes it asks less than that algorithm, which
-    compares the worst of the chosen with the best of the others: between equally bad arms at the
-    border of a beam there is nothing worth finding out. All arms that could still matter are tossed
-    in the same round, each as often as it would take if its mean stayed, but at most twice as often
-    as before: the bounds hold whatever arms are tossed, and fewer rounds make fuller batches.
+    KL-LUCB (algorithm 1) with three changes. It stops when one of the chosen is, with probability
+    1 - delta, within `tolerance` of the best arm: the algorithm compares the worst of the chosen, but
+    between equally bad arms at the border of a beam there is nothing worth finding out. It stops after
+    `most` tosses, and then promises nothing. And a round tosses as many outsiders as there are chosen
+    ones, each at most as often as it has been tossed before: the bounds hold whatever arms are tossed,
+    and fewer rounds make fuller batches.
     """
-    few = tally.tosses < FIRST_TOSSES
+    few = np.clip(FIRST_TOSSES - tally.tosses, 0, search.batch)
+    spent, rounds = int(few.sum()), 1
     if few.any():
-        counts = np.where(few, np.minimum(FIRST_TOSSES - tally.tosses, search.batch), 0)
-        tally = tally.plus(counts, (yield counts))
-    rounds = 1
+        tally = tally.plus(few, (yield few))
     while True:
         chosen = ranking(tally, search)[: search.size]
-        counts = contenders(tally, chosen, search, exploration(len(tally.tosses), rounds, search.delta))
-        if not counts.any():
+        counts = next_tosses(tally, chosen, search, exploration(len(few), rounds, search.delta))
+        if not counts.any() or spent >= search.most:
             return chosen, tally
         tally = tally.plus(counts, (yield counts))
-        rounds += 1
+        spent, rounds = spent + int(counts.sum()), rounds + 1
 
 
-def contenders(tally: Tally, chosen: Array, search: Search, level: float) -> Array:
-    """How often to toss each arm next, (arms,); nothing when no outsider can be much better."""
-    surely = lower(tally, level)
-    champion = chosen[np.argmax(surely[chosen])]
-    bar = min(surely[champion], search.enough) + search.tolerance
-    rivals = np.minimum(upper(tally, level), search.enough) > bar
-    rivals[chosen] = False
-    if not rivals.any():
-        return np.zeros(len(rivals), dtype=np.int64)
-    # Where the mean is beyond the bar only more tosses of the champion can help, and it doubles anyway.
-    with np.errstate(divide="ignore"):
-        needed = np.ceil(level / divergence(np.minimum(tally.means, bar), np.full(len(rivals), bar)))
-    needed = np.where(tally.means < bar, needed - tally.tosses, search.batch)
-    most = np.minimum(tally.tosses, search.batch)
-    counts = np.where(rivals, np.clip(needed, 1, most), 0)
-    counts[champion] = most[champion]
-    return counts.astype(np.int64)
+def next_tosses(tally: Tally, chosen: Array, search: Search, level: float) -> Array:
+    """How often to toss each arm, (arms,): young members of the chosen, and rivals with their champion."""
+    counts = np.zeros(len(tally.tosses), dtype=np.int64)
+    step = np.clip(tally.tosses, 1, search.batch)
+    young = chosen[tally.tosses[chosen] < search.batch]
+    counts[young] = np.minimum(step, search.batch - tally.tosses)[young]
+    surely, perhaps = lower(tally, level)[chosen], upper(tally, level)
+    perhaps[chosen] = 0.0
+    rivals = np.argsort(-perhaps, kind="stable")[: search.size]
+    bar = min(float(surely.max()), search.enough) + search.tolerance
+    rivals = rivals[np.minimum(perhaps[rivals], search.enough) > bar]
+    if len(rivals):
+        counts[rivals] = step[rivals]
+        champion = chosen[np.argmax(surely)]
+        counts[champion] = step[champion]
+    return counts

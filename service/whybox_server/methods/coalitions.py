@@ -141,9 +141,7 @@ def shared_out(draws: int, populations: Array, shares: Array, full: Array) -> Ar
     while True:
         left = draws - populations[full].sum()
         open_shares = np.where(full, 0.0, shares)
-        wanted = np.where(
-            full, populations, left * open_shares / max(open_shares.sum(), np.finfo(float).tiny)
-        )
+        wanted = np.where(full, populations, left * open_shares / (open_shares.sum() or 1.0))
         over = ~full & (wanted >= populations)
         if not over.any():
             return wanted
@@ -158,26 +156,26 @@ class Drawn:
     weights: Array  # (n,)
     chances: Array  # (n / per_draw,) in (0, 1]; 1 where nothing was left to chance
     per_draw: int
+    exact: bool  # every coalition is there
 
 
 def draw(spending: Plan, rng: Rng) -> Drawn:
     """Coalitions as planned. A weight is kernel / chance (Horvitz & Thompson 1952), hence unbiased sums."""
     counts = whole_numbers(spending, rng)
-    masks = np.vstack(
-        [np.zeros((0, spending.players), dtype=bool)]
-        + [
-            subsets(
-                spending.players, size, count, rng, halves=spending.paired and 2 * size == spending.players
-            )
-            for size, count in zip(spending.sizes.tolist(), counts.tolist(), strict=True)
-        ]
-    )
-    weights = np.repeat(spending.weights / spending.expected, counts)
+    players, strata = spending.players, zip(spending.sizes.tolist(), counts.tolist(), strict=True)
+    blocks = [
+        subsets(players, size, count, rng, halves=spending.paired and 2 * size == players)
+        for size, count in strata
+    ]
+    masks = np.vstack([np.zeros((0, players), dtype=bool), *blocks])
+    asked = spending.expected > 0
+    each = np.divide(spending.weights, spending.expected, out=np.zeros(len(asked)), where=asked)
+    weights = np.repeat(each, counts)
     chances = np.repeat(spending.expected / spending.populations, counts)
     if spending.paired:
-        masks = np.stack([masks, ~masks], axis=1).reshape(-1, spending.players)
+        masks = np.stack([masks, ~masks], axis=1).reshape(-1, players)
         weights = np.repeat(weights, 2)
-    return Drawn(masks, weights, chances, spending.per_draw)
+    return Drawn(masks, weights, chances, spending.per_draw, spending.exact)
 
 
 def whole_numbers(spending: Plan, rng: Rng) -> Array:

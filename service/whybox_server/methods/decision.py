@@ -13,7 +13,7 @@ from whybox_server.core.spec import ScoreKind
 from whybox_server.core.target import TINY_PROBABILITY, Chosen, Link, Targets
 from whybox_server.methods.subsets import Read
 
-LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)  # ratios of float32 probabilities are logits down to here
+LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)  # down to it, ratios of float32 are logits
 
 
 def decides(targets: Targets) -> bool:
@@ -23,9 +23,7 @@ def decides(targets: Targets) -> bool:
 
 def by_half(targets: Targets) -> bool:
     """Whether the decision is one output's, for itself."""
-    return len(targets.labels) == 1 or (
-        targets.kind is not ScoreKind.VALUE and targets.link is Link.SIGMOID
-    )
+    return len(targets.labels) == 1 or (targets.kind is not ScoreKind.VALUE and targets.link is Link.SIGMOID)
 
 
 def decision(targets: Targets, instance_scores: Array) -> Read:

@@ -125,7 +125,12 @@ def attribution(
         instance_scores,
         base_values=np.zeros(len(drops)),
         complete=sets.spent is None,
-        warnings=(*hiding.warnings, *(unvisited if missing else ()), *whose(chosen, instance_scores, flip), *doubts),
+        warnings=(
+            *hiding.warnings,
+            *(unvisited if missing else ()),
+            *whose(chosen, instance_scores, flip),
+            *doubts,
+        ),
         baseline=hiding.baseline,
         segmentation=hiding.segmentation,
         flip_set=flip,

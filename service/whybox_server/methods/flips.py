@@ -91,7 +91,9 @@ def beam_search(sets: Sets, paths: list[Path], most: int) -> Generator[Query, Re
     beam = len(paths)
     while paths and len(paths[0]) < most and not sets.spent:
         margin = sets.values[frozenset(paths[0])]
-        wider = [(*path, segment) for path in paths for segment in range(sets.hiding.count) if segment not in path]
+        wider = [
+            (*path, segment) for path in paths for segment in range(sets.hiding.count) if segment not in path
+        ]
         yield from sets.ask(map(frozenset, wider))
         paths = ranked(sets, wider)[:beam]
         if paths and flipped(sets, paths[0]):

@@ -92,8 +92,8 @@ def prepare(subject: Subject, params: KernelShapParams, rng: Rng) -> KernelShapT
     if used > fitting:
         raise InvalidRequest.of(
             "num_background",
-            f"{coalitions} coalitions of {players} segments over {used} background rows is more than {MOST_BITS} "
-            f"bits of masks; use at most {fitting} background rows, or fewer coalitions",
+            f"{coalitions} coalitions of {players} segments over {used} background rows is more than "
+            f"{MOST_BITS} bits of masks; use at most {fitting} background rows, or fewer coalitions",
         )
     return KernelShapTask(one.over(used), plan(players, coalitions, paired=params.paired))
 
@@ -137,7 +137,7 @@ def kernel_shap(task: KernelShapTask, _params: KernelShapParams, rng: Rng) -> St
         ),
         additive=True,
         complete=complete,
-        warnings=(*one.hiding.warnings, *remarks(task, one, spending, found)),
+        warnings=(*one.hiding.warnings, *remarks(task, one, spending, found, complete=complete)),
         baseline=one.hiding.baseline,
         segmentation=one.hiding.segmentation,
     )
@@ -205,7 +205,7 @@ def explained(weights: Array, worth: Array, residual: Array) -> Array:
 
 
 def standard_errors(drawn: Drawn, pull: Array, residual: Array, leverage: Array) -> Array | None:
-    """Spread of the values over other draws, (t, players); None when a single draw is all there is.
+    """Spread of the values over other draws, (t, players); None without two draws left to chance.
 
     Each draw moves the values by pull x residual: a linearised ratio estimator under sampling without
     replacement, (1 - chance) being the finite population correction (Särndal, Swensson & Wretman 1992,
@@ -215,8 +215,10 @@ def standard_errors(drawn: Drawn, pull: Array, residual: Array, leverage: Array)
     random = drawn.chances < 1
     count = int(random.sum())
     shape = (residual.shape[1], pull.shape[1])
+    if drawn.exact:
+        return np.zeros(shape)
     if count < 2:  # noqa: PLR2004 a spread needs two
-        return None if count else np.zeros(shape)
+        return None
     spare = np.maximum(1 - np.add.reduceat(leverage, starts), FULL_LEVERAGE)[random, None]
     uncertain = (1 - drawn.chances[random]) * count / (count - 1)
     found = np.empty(shape)
@@ -226,20 +228,22 @@ def standard_errors(drawn: Drawn, pull: Array, residual: Array, leverage: Array)
     return found
 
 
-def remarks(task: KernelShapTask, one: Game, spending: Plan, found: Solution) -> list[str]:
+def remarks(
+    task: KernelShapTask, one: Game, spending: Plan, found: Solution, *, complete: bool
+) -> list[str]:
     """What a reader must know before trusting the values."""
     warnings = []
     there, used = one.hiding.backgrounds, len(one.backgrounds)
-    if one is not task.game:
-        before = 2 + task.spending.draws * task.spending.per_draw
+    if not complete:
+        before, after = (2 + one_plan.draws * one_plan.per_draw for one_plan in (task.spending, spending))
         warnings.append(
-            f"the budget allowed {2 + spending.draws * spending.per_draw} of {before} coalitions over {used} of "
-            f"{len(task.game.backgrounds)} background rows; raise max_queries or the deadline"
+            f"the budget allowed {after} of {before} coalitions over {used} of {len(task.game.backgrounds)} "
+            "background rows; raise max_queries or the deadline"
         )
     elif used < there:
         warnings.append(f"averaged over {used} of {there} background rows; raise num_background for more")
     if found.standard_errors is None:
-        warnings.append("standard errors are not known from one draw of coalitions; raise num_samples")
+        warnings.append("so few coalitions leave a bias and no standard errors; raise num_samples")
     return warnings
 
 

@@ -22,6 +22,8 @@ from whybox_server.perturb.predicates import Conditions, Drawn, Literals, Rng
 T = TypeVar("T")
 
 MOST_ROWS = 100_000  # of one explanation: rules that differ by too little could be compared for ever
+PER_ARM=15
+PER_BEAM=2
 MOST_TRIED = 5_000  # rows on one rule's certificate: a precision at the very threshold is never decided
 
 
@@ -155,11 +157,14 @@ def search(plan: Plan, notes: Notebook) -> Generator[Query, Reply, None]:
             for rule in candidates:
                 notes.inherit(rule)
         look = Search(
-            plan.beam, plan.tolerance, plan.delta, plan.batch, plan.threshold, coverage[candidates_left]
+            plan.beam, plan.tolerance, plan.delta, plan.batch, PER_ARM*len(candidates)+PER_BEAM*plan.batch*plan.beam, plan.threshold, coverage[candidates_left]
         )
-        chosen, _ = yield from answered(best_arms(notes.tally(candidates), look), candidates, notes)
+        chosen, tally = yield from answered(best_arms(notes.tally(candidates), look), candidates, notes)
         beam = [candidates[i] for i in chosen]
-        yield from try_out(plan, notes, beam)
+        from whybox_server.methods.bandit import upper
+        hope=upper(Tally(tally.tosses[chosen],tally.heads[chosen]), np.log(1/plan.delta))>=plan.threshold
+        if hope.any():
+            yield from try_out(plan, notes, [r for r,h in zip(beam,hope) if h])
 
 
 def extensions(

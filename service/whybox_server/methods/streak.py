@@ -19,7 +19,7 @@ from whybox_server.core.query import Query, Reply, Steps
 from whybox_server.core.rows import Array
 from whybox_server.core.spec import Modality
 from whybox_server.core.target import Chosen
-from whybox_server.methods.greedy import greedy, lazy_greedy, worth
+from whybox_server.methods.greedy import greedy, lazy_greedy
 from whybox_server.methods.guarantees import guarantee
 from whybox_server.methods.method import Cost, Method, Rng, param
 from whybox_server.methods.sieves import sieve, thresholds_at_most
@@ -28,7 +28,9 @@ from whybox_server.perturb.hiding import Hiding, hide
 from whybox_server.perturb.options import Baseline, Segmentation
 
 DEFAULT_K = 5  # segments, as in the paper's experiments on images
-DEFAULT_EPSILON = 0.7  # as in the authors' code
+DEFAULT_EPSILON = (
+    0.4  # with the 0.7 of the authors' code sixteen segments give 7 % less, for a fifth fewer rows
+)
 FEWEST_ROWS = 3  # the instance, nothing, and one segment
 
 
@@ -45,10 +47,17 @@ class StreakParams:
     """Fields of `whybox.v1.StreakParams`."""
 
     k: int | None = param(
-        None, "Segments to choose, at most as many as there are.", unset="5, or all when there are fewer", low=1
+        None,
+        "Segments to choose, at most as many as there are.",
+        unset="5, or all when there are fewer",
+        low=1,
     )
     epsilon: float = param(
-        DEFAULT_EPSILON, "Spacing of STREAK's thresholds: smaller asks more.", unset="0.7", low=0.01, high=0.99
+        DEFAULT_EPSILON,
+        "Spacing of STREAK's thresholds: smaller asks more.",
+        unset="0.4",
+        low=0.01,
+        high=0.99,
     )
     strategy: Strategy = param(Strategy.STREAK, "How the segments are looked for.", unset="streak")
     fill: bool = param(
@@ -90,8 +99,17 @@ def cost(task: StreakTask, params: StreakParams) -> Cost:
     searched = additions
     if params.strategy is Strategy.STREAK:
         searched = thresholds_at_most(k, params.epsilon) * n + (additions if params.fill else 0)
-    different = sum(comb(n, size) for size in range(2, k + 1))
-    return Cost(2 + n + min(searched, different), exact=False)
+    return Cost(different_at_most(n, k, 2 + n + searched), exact=False)
+
+
+def different_at_most(n: int, k: int, limit: int) -> int:
+    """How many sets of up to k of n segments there are, and the instance; `limit` if that is less."""
+    found = 2 if k < n else 1  # nothing, and the instance where k segments do not reach it
+    for size in range(1, k + 1):
+        found += comb(n, size)
+        if found >= limit:
+            return limit
+    return found
 
 
 def streak(task: StreakTask, params: StreakParams, rng: Rng) -> Steps:
@@ -118,9 +136,7 @@ def streak(task: StreakTask, params: StreakParams, rng: Rng) -> Steps:
     return regions(task, params, sets, path, drawn)
 
 
-def search(
-    sets: Sets, order: list[int], k: int, params: StreakParams
-) -> Generator[Query, Reply, list[int]]:
+def search(sets: Sets, order: list[int], k: int, params: StreakParams) -> Generator[Query, Reply, list[int]]:
     """The chosen segments; `order` is the stream, every segment of it known alone."""
     match params.strategy:
         case Strategy.GREEDY:
@@ -191,7 +207,7 @@ def doubts(sets: Sets, path: list[int], k: int, others: tuple[str, ...]) -> list
 STREAK: Method[StreakParams, StreakTask] = Method(
     name="streak",
     summary="The few segments that, shown alone, give the target its highest score.",
-    citation="Elenberg, Dimakis, Feldman & Karbasi, Streaming Weak Submodularity, NIPS 2017, arXiv:1703.02647",
+    citation="Elenberg et al., Streaming Weak Submodularity, NeurIPS 2017, arXiv:1703.02647",
     version="1",
     modalities=frozenset(Modality),
     params=StreakParams,

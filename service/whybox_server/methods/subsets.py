@@ -107,7 +107,8 @@ def one_background(hiding: Hiding, rng: Rng) -> tuple[int, tuple[str, ...]]:
     """
     if hiding.backgrounds == 1:
         return 0, ()
-    return int(rng.integers(hiding.backgrounds)), (
+    warning = (
         f"one of {hiding.backgrounds} background rows was drawn for all sets, so that sets can be compared; "
-        "another seed draws another",
+        "another seed draws another"
     )
+    return int(rng.integers(hiding.backgrounds)), (warning,)

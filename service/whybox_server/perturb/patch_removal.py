@@ -13,48 +13,32 @@ from math import prod
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from whybox_server.core.errors import InvalidRequest
 from whybox_server.core.explanation import Units
 from whybox_server.core.instance import Instance
 from whybox_server.core.rows import Array, Rows, described, digest
 from whybox_server.core.rows_soft import Patched
 from whybox_server.core.spec import Modality
+from whybox_server.perturb.background import background_rows
 from whybox_server.perturb.baselines import Rng
 from whybox_server.perturb.fills import rounded
-from whybox_server.perturb.layout import Axes, axes_of
-from whybox_server.perturb.patches import Offset, PatchLaws, patch_laws
-from whybox_server.perturb.removal import noise_of, some
-from whybox_server.perturb.sliding import Spans, spread
+from whybox_server.perturb.layout import axes_of
+from whybox_server.perturb.patches import PatchLaws, patch_laws, patches_shown
+from whybox_server.perturb.removal import Sampler, needs_background, noise_of, some
+from whybox_server.perturb.tiling import (
+    Offset,
+    Tiling,
+    channels_first,
+    offsets_of,
+    outer_corners,
+    tile,
+)
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Tiling:
-    """Where the patches of one array lie, in row-major order of their positions, channels included."""
-
-    shape: tuple[int, ...]
-    axes: Axes
-    spans: tuple[Spans, ...]  # by axis of the array
-
-    @property
-    def count(self) -> int:
-        return prod(map(len, self.spans))
-
-    @property
-    def box(self) -> tuple[int, ...]:
-        """Sides of a patch, by axis of the array."""
-        return tuple(spans[0][1] - spans[0][0] for spans in self.spans)
-
-    def starts(self, parts: Array) -> Array:
-        """Corners of these patches, (k, rank)."""
-        at = np.unravel_index(parts, [len(spans) for spans in self.spans])
-        corners = [np.array(spans)[:, 0] for spans in self.spans]
-        return np.stack([corner[i] for corner, i in zip(corners, at, strict=True)], axis=1)
-
-    def spread(self, values: Array) -> Array:
-        """Sum over the patches that cover each element: (n, parts) -> (n, *shape)."""
-        sums = values.reshape(-1, *map(len, self.spans))
-        for axis, spans in enumerate(self.spans, start=1):
-            sums = spread(sums, spans, axis, self.shape[axis - 1])
-        return sums
+PATCH = {Modality.IMAGE: 10, Modality.TIME_SERIES: 5}  # the paper's for pictures
+PATCH_SHARE = 4  # by default at most a quarter of the shortest side
+MARGIN = 4  # by default the surroundings are so much wider than the patch, as in the paper
+SMALL_SIDE = 32  # up to here every position is visited by default
+MOST_NUMBERS = 2**24  # in the laws of patches: 134 MB
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,47 +151,92 @@ class Patches:
         return self.tiling.spread(values)
 
 
-def tile(instance: Instance, side: int, stride: int) -> Tiling:
-    """Patches of one side over the places, the last one moved back inside."""
-    shape = instance.inputs[instance.main].shape
-    axes = axes_of(instance.spec, shape)
-    spans: dict[int, Spans] = {axis: inside(shape[axis], side, stride) for axis in axes.places}
-    if axes.channel is not None:
-        whole = instance.spec.modality is Modality.IMAGE
-        channels = shape[axes.channel]
-        spans[axes.channel] = ((0, channels),) if whole else tuple((c, c + 1) for c in range(channels))
-    return Tiling(shape, axes, tuple(spans[axis] for axis in range(len(shape))))
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to lay out patches and fill them; None is the default of `whybox.v1.PredictionDifferenceParams`."""
+
+    sampler: Sampler | None
+    patch: int | None
+    surroundings: int | None
+    stride: int | None
+    draws: int
 
 
-def inside(length: int, side: int, stride: int) -> Spans:
-    """Spans of equal length, `stride` apart, the last one ending where the axis ends."""
-    starts = [*range(0, length - side, stride), length - side]
-    return tuple((start, start + side) for start in starts)
+def patches_of(instance: Instance, settings: Settings) -> Patches:
+    """The patches of the largest input, and where their values come from.
+
+    Raises InvalidRequest without a background, for sides that do not fit, and for CONDITIONAL where
+    the background shows too little; by default MARGINAL takes its place then, with a warning.
+    """
+    modality, name = instance.spec.modality or Modality.IMAGE, instance.main
+    background = background_rows(instance)
+    if background is None:
+        raise needs_background(modality.value)
+    shape = instance.inputs[name].shape
+    shortest = min(shape[axis] for axis in axes_of(instance.spec, shape).places)
+    side, stride = sides(settings, modality, shortest)
+    tiling = tile(instance, side, stride)
+    words = f"patches of {side} a side, stride {stride}"
+    warnings = []
+    if len(instance.inputs) > 1:
+        warnings.append(f"patches of input {name!r} alone are removed; the other inputs stay as they are")
+    rows = background[name]
+    if settings.sampler is not Sampler.MARGINAL:
+        try:
+            source = surrounded(instance, rows, tiling, wider(settings, side, shortest), settings.draws)
+        except InvalidRequest as refusal:
+            if settings.sampler is Sampler.CONDITIONAL or settings.surroundings is not None:
+                raise
+            reason = refusal.violations[0].description
+            warnings.append(f"values are drawn regardless of the surroundings, because {reason}")
+        else:
+            learnt = f"{source.laws.count} patches of {len(rows)} background instances"
+            baseline = (
+                f"normal draws given the surroundings of {source.outer[0]} a side, learnt from {learnt}"
+            )
+            return Patches(instance, tiling, source, baseline, words, tuple(warnings))
+    elif settings.surroundings is not None:
+        raise InvalidRequest.of("surroundings", "MARGINAL does not look at them; leave it unset")
+    same = SamePlace(rows, settings.draws)
+    if len(rows) == 1:
+        warnings.append("the background has one instance only, so removed patches always take its values")
+    baseline = f"the same place in {same.count} of {len(rows)} background instances"
+    return Patches(instance, tiling, same, baseline, words, tuple(warnings))
 
 
-def outer_corners(
-    places: Array, lengths: tuple[int, ...], inner: tuple[int, ...], outer: tuple[int, ...]
-) -> tuple[Array, Array]:
-    """Where the surroundings of patches begin, moved inside at the borders, and the patches in them, (k, places)."""
-    margin = (np.array(outer) - inner) // 2
-    corners = np.clip(places - margin, 0, np.array(lengths) - outer)
-    return corners, places - corners
+def sides(settings: Settings, modality: Modality, shortest: int) -> tuple[int, int]:
+    """Side of the patch and stride. Raises InvalidRequest when they do not fit."""
+    side = settings.patch or min(PATCH[modality], max(1, shortest // PATCH_SHARE))
+    if side > shortest:
+        raise InvalidRequest.of("patch", f"{side} does not fit a side of {shortest}; use [1, {shortest}]")
+    stride = settings.stride or (1 if shortest <= SMALL_SIDE else max(1, side // 2))
+    if stride > side:
+        raise InvalidRequest.of("stride", f"{stride} is outside [1, {side}]: it would leave gaps")
+    return side, stride
 
 
-def channels_first(array: Array, axes: Axes, lead: int = 0) -> Array:
-    """(…, *shape) -> (…, channels, *places), `lead` axes before."""
-    if axes.channel is None:
-        return np.expand_dims(array, lead)
-    return np.moveaxis(array, lead + axes.channel, lead)
+def wider(settings: Settings, side: int, shortest: int) -> int:
+    """Side of the surroundings. Raises InvalidRequest when they do not fit."""
+    around = settings.surroundings or min(side + MARGIN, shortest)
+    if not side < around <= shortest:
+        raise InvalidRequest.of(
+            "surroundings",
+            f"{around} a side must be more than the patch, {side}, and at most the shortest side, {shortest}",
+        )
+    return around
 
 
 def surrounded(instance: Instance, background: Array, tiling: Tiling, around: int, draws: int) -> Surrounded:
-    """Learn how patches vary given `around` places a side, once per background, and keep it with the model."""
+    """Learn how patches vary given `around` places a side, once per background, and keep it with the model.
+
+    Raises InvalidRequest when the background shows too few patches, or there are too many numbers.
+    """
     axes = tiling.axes
     inner = tuple(tiling.box[axis] for axis in axes.places)
     outer = (around,) * len(inner)
     typical = channels_first(background, axes, lead=1)  # (rows, channels, *places)
     offsets = offsets_of(tiling, inner, outer)
+    refuse_unlearnable(typical, inner, outer, len(offsets))
     own = channels_first(instance.inputs[instance.main], axes).astype(np.float64)
     others = tuple(axis for axis in range(typical.ndim) if axis != 1)
     return Surrounded(
@@ -222,15 +251,22 @@ def surrounded(instance: Instance, background: Array, tiling: Tiling, around: in
     )
 
 
-def offsets_of(tiling: Tiling, inner: tuple[int, ...], outer: tuple[int, ...]) -> tuple[Offset, ...]:
-    """The places that patches have in their surroundings: one in the middle, others at the borders."""
-    found = []
-    for axis, side, around in zip(tiling.axes.places, inner, outer, strict=True):
-        starts = np.array(tiling.spans[axis])[:, :1]
-        _, offsets = outer_corners(starts, (tiling.shape[axis],), (side,), (around,))
-        found.append(np.unique(offsets))
-    grid = np.stack(np.meshgrid(*found, indexing="ij"), axis=-1).reshape(-1, len(found))
-    return tuple(tuple(int(i) for i in offset) for offset in grid)
+def refuse_unlearnable(typical: Array, inner: tuple[int, ...], outer: tuple[int, ...], offsets: int) -> None:
+    """Raises InvalidRequest for laws that nothing teaches, or that do not fit into memory."""
+    places, shown = prod(outer), patches_shown(len(typical), typical.shape[2:], outer)
+    if shown <= places:
+        raise InvalidRequest.of(
+            "surroundings",
+            f"the background shows {shown} patches and the law of {places} places needs more than that; send "
+            "more background instances, smaller surroundings, or use MARGINAL",
+        )
+    size = typical.shape[1] * (places**2 + offsets * prod(inner) * places)
+    if size > MOST_NUMBERS:
+        raise InvalidRequest.of(
+            "surroundings",
+            f"the laws of patches would take {size} numbers and may take {MOST_NUMBERS}; use smaller "
+            "surroundings, a larger stride, or MARGINAL",
+        )
 
 
 def learnt(
@@ -240,6 +276,7 @@ def learnt(
     inner: tuple[int, ...],
     offsets: tuple[Offset, ...],
 ) -> PatchLaws:
+    """The laws, from the model's memo where it has one."""
     kept = instance.spec.kept
     if kept is None:
         return patch_laws(typical, outer, inner, offsets)

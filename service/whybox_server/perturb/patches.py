@@ -1,4 +1,4 @@
-"""Statistics of the patches of typical pictures or series, and what a patch looks like given its surroundings.
+"""How patches of typical pictures or series vary, and what one looks like given its surroundings.
 
 Patches of all positions are one population, each channel for itself, and that population is taken for
 normal (Zintgraf et al. 2017, section 3.1). It knows no instance and draws nothing by itself.
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from whybox_server.core.rows import Array
+from whybox_server.perturb.tiling import Offset
 
 MOST_PATCHES = 20_000  # as many as the reference implementation looks at
 GOLDEN = (np.sqrt(5) - 1) / 2  # its multiples modulo 1 are spread evenly and follow no row or column
@@ -21,12 +22,13 @@ JITTER = 1e-6  # of its variance: the least that a number varies on its own
 ROUNDING = 1e-7  # of its mean: what a number that never varies may seem to vary, in float32
 BLOCK = 2**20  # numbers of patches held at once
 
-Offset = tuple[int, ...]  # of the removed patch inside its surroundings, per axis
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Conditional:
-    """Normal law of some numbers given the others: mu_1 + S_12 S_22^-1 (x_2 - mu_2), S_11 - S_12 S_22^-1 S_21."""
+    """Normal law of some numbers given the others.
+
+    Mean mu_1 + S_12 S_22^-1 (x_2 - mu_2), covariance S_11 - S_12 S_22^-1 S_21.
+    """
 
     asked: Array  # (a,) which numbers
     known: Array  # (b,) the others
@@ -85,7 +87,9 @@ def fit_patches(channel: Array, sides: tuple[int, ...]) -> Gaussian:
     positions = windows.shape[: channel.ndim]
     total, dims = prod(positions), prod(sides)
     count = min(total, MOST_PATCHES)
-    spread = np.arange(total) if count == total else (np.arange(1, count + 1) * GOLDEN % 1 * total).astype(int)
+    spread = (
+        np.arange(total) if count == total else (np.arange(1, count + 1) * GOLDEN % 1 * total).astype(int)
+    )
     middle = float(channel.mean(dtype=np.float64))  # off the sums, so that they lose no digits
     sums, products = np.zeros(dims), np.zeros((dims, dims))
     step = max(1, BLOCK // dims)
@@ -120,3 +124,8 @@ def patch_laws(
         asked = np.arange(prod(outer)).reshape(outer)[box].ravel()
         laws[offset] = tuple(gaussian.given(asked) for gaussian in gaussians)
     return PatchLaws(laws, gaussians[0].count)
+
+
+def patches_shown(count: int, places: tuple[int, ...], sides: tuple[int, ...]) -> int:
+    """How many patches of these sides `count` arrays have."""
+    return count * prod(length - side + 1 for length, side in zip(places, sides, strict=True))

@@ -13,8 +13,8 @@ import numpy as np
 
 from whybox_server.core.errors import InvalidRequest
 from whybox_server.core.explanation import Units
-from whybox_server.core.rows import Array, Rows, Windows
 from whybox_server.core.instance import Instance
+from whybox_server.core.rows import Array, Rows, Windows
 from whybox_server.perturb.baselines import Rng
 
 

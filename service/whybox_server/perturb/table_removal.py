@@ -35,6 +35,11 @@ class Values:
     shares: Array | None  # (v,) or None: drawn without repetition
     count: int
 
+    @property
+    def population(self) -> int:
+        """Of how many values the draws are a part."""
+        return self.count if self.shares is not None else len(self.known)
+
     def draw(self, rng: Rng) -> tuple[Array, Array]:
         """(count,) values and their shares in a mean."""
         if self.shares is not None:
@@ -52,6 +57,10 @@ class Normal:
     high: float
     dtype: np.dtype[np.generic]
     count: int
+
+    @property
+    def population(self) -> None:
+        return None
 
     def draw(self, rng: Rng) -> tuple[Array, Array]:
         drawn = np.clip(rng.normal(self.centre, self.width, self.count), self.low, self.high)
@@ -117,21 +126,18 @@ def columns_of(instance: Instance, sampler: Sampler, draws: int) -> Columns:
     flat = {name: rows.reshape(len(rows), -1) for name, rows in background.items()}
     columns = [flat[name][:, j] for name in instance.inputs for j in range(flat[name].shape[1])]
     laws: list[Values | Normal] = [marginal(column, draws) for column in columns]
-    names, drawn = column_names(instance), ()
+    drawn: tuple[int, ...] = ()
     if sampler is Sampler.CONDITIONAL:
         drawn = varying_numbers(instance, columns)
         for j, law in conditionals(instance, columns, drawn, draws).items():
             laws[j] = law
-    rows = len(columns[0])
-    noise = [
-        noise_of(law.count, None if isinstance(law, Normal) else len(law.known) if law.shares is None else law.count)
-        for law in laws
-    ]
-    source = f"{rows} background rows"
+    noise = np.array([noise_of(law.count, law.population) for law in laws])
+    source = f"{len(columns[0])} background rows"
     words = f"values of the same column in {source}"
     if drawn:
         words = f"normal draws given the other numbers, learnt from {source}"
-    return Columns(instance, tuple(laws), np.array(noise), words, remarks(names, laws, drawn, sampler))
+    warnings = remarks(column_names(instance), laws, drawn, sampler)
+    return Columns(instance, tuple(laws), noise, words, warnings)
 
 
 def marginal(column: Array, draws: int) -> Values:
@@ -185,12 +191,12 @@ def remarks(
 ) -> tuple[str, ...]:
     """What a reader must know of the columns."""
     found = []
-    still = [j for j, law in enumerate(laws) if isinstance(law, Values) and law.count == 1 and law.shares is not None]
+    still = [j for j, law in enumerate(laws) if isinstance(law, Values) and law.population == 1]
     alone = [j for j in range(len(laws)) if j not in drawn and j not in still]
     if still:
-        found.append(f"the background has one value only, which says nothing, for {listed(names, still)}")
+        found.append(f"the background has only one value of {listed(names, still)}: nothing else is tried")
     if sampler is Sampler.CONDITIONAL and alone:
-        found.append(f"categories are drawn by their own frequencies, whatever the rest: {listed(names, alone)}")
+        found.append(f"drawn by their own frequencies, whatever the rest: {listed(names, alone)}")
     return tuple(found)
 
 

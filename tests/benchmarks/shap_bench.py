@@ -1,0 +1,124 @@
+"""KernelSHAP against shap's KernelExplainer on a forest: error at equal rows, and wall time.
+
+The truth is shap's TreeExplainer over the same background rows, which is exact for a forest.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import onnxruntime as ort
+import whybox
+from skl2onnx import to_onnx
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import RandomForestClassifier
+
+from tests.benchmarks.row import Row, at_most
+from tests.benchmarks.speed import seeds
+
+COALITIONS = 2 * 30 + 2048  # shap's default, and ours
+BACKGROUND_ROWS = 100
+INSTANCES = (0, 3, 420, 450, 500)
+SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Forest:
+    """100 trees on 30 columns of the breast cancer data."""
+
+    forest: RandomForestClassifier
+    model: bytes
+    instances: np.ndarray  # (5, 30)
+    background: np.ndarray  # (100, 30)
+
+    def truth(self) -> np.ndarray:
+        """Exact values of the second class's probability, (5, 30)."""
+        import shap  # noqa: PLC0415 - a bench extra
+
+        explainer = shap.TreeExplainer(self.forest, self.background, feature_perturbation="interventional")
+        return np.asarray(explainer.shap_values(self.instances, check_additivity=False))[..., 1]
+
+
+@cache
+def forest() -> Forest:
+    rows, labels = load_breast_cancer(return_X_y=True)
+    rows = rows.astype(np.float32)
+    trees = RandomForestClassifier(100, random_state=0).fit(rows[:400], labels[:400])
+    model = to_onnx(trees, rows[:1], options={"zipmap": False}).SerializeToString()
+    chosen = np.random.default_rng(0).choice(400, BACKGROUND_ROWS, replace=False)
+    return Forest(trees, model, rows[list(INSTANCES)], rows[chosen])
+
+
+def rows() -> list[Row]:
+    if importlib.util.find_spec("shap") is None:
+        return [Row("KernelSHAP against shap", "shap is not installed (bench extra)", "", kept=True)]
+    one, truth = forest(), forest().truth()
+    with whybox.local() as client, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the peer's own
+        ours = measured(lambda instance, seed: our_values(client, instance, seed), truth)
+        theirs = measured(lambda instance, seed: shap_values(one.forest.predict_proba, instance, seed), truth)
+        session = ort.InferenceSession(one.model)
+        name = session.get_inputs()[0].name
+
+        def predict(asked: np.ndarray) -> np.ndarray:
+            return np.asarray(session.run(None, {name: asked.astype(np.float32)})[1])
+
+        over_onnx = measured(lambda instance, seed: shap_values(predict, instance, seed), truth)
+    what = f"KernelSHAP, forest of 30 features, {COALITIONS} coalitions x {BACKGROUND_ROWS} rows"
+    return [
+        at_most(f"{what}: error / shap's", ours.error / theirs.error, 1),
+        at_most("    wall / shap's, asking predict_proba", ours.seconds / theirs.seconds, 0.5),
+        Row("    wall / shap's, asking onnxruntime", f"{ours.seconds / over_onnx.seconds:.2f}", "", kept=True),
+        Row("    seconds, ours", f"{ours.seconds:.2f}", "", kept=True),
+    ]
+
+
+@dataclass(frozen=True)
+class Measured:
+    error: float  # root mean square against the truth
+    seconds: float  # median of a call
+
+
+def measured(values: Callable[[np.ndarray, int], np.ndarray], truth: np.ndarray) -> Measured:
+    values(forest().instances[0], 10**6)  # warm
+    errors, seconds = [], []
+    for instance, exact in zip(forest().instances, truth, strict=True):
+        for _ in range(SEEDS):
+            seed = next(seeds)
+            started = time.perf_counter()
+            found = values(instance, seed)
+            seconds.append(time.perf_counter() - started)
+            errors.append(np.mean((found - exact) ** 2))
+    return Measured(float(np.sqrt(np.mean(errors))), statistics.median(seconds))
+
+
+def our_values(client: whybox.Client, instance: np.ndarray, seed: int) -> np.ndarray:
+    spec = whybox.ModelSpec.tabular(background=forest().background)
+    e = client.explain(
+        forest().model,
+        instance,
+        "kernel_shap",
+        target=1,
+        space="probability",
+        seed=seed,
+        spec=spec,
+        num_samples=COALITIONS,
+    )
+    assert e.usage.rows_asked == 1 + (COALITIONS - 1) * BACKGROUND_ROWS, e.usage
+    return np.asarray(e.values).reshape(-1)
+
+
+def shap_values(predict: Callable[[np.ndarray], np.ndarray], instance: np.ndarray, seed: int) -> np.ndarray:
+    import shap  # noqa: PLC0415 - a bench extra
+
+    np.random.seed(seed)  # noqa: NPY002 - shap draws from the global state
+    explainer = shap.KernelExplainer(lambda asked: predict(asked)[:, 1], forest().background)
+    # All features: by default only the ten that a LASSO picks would be told.
+    return np.asarray(explainer.shap_values(instance, nsamples=COALITIONS, l1_reg=False, silent=True))

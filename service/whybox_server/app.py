@@ -1,7 +1,7 @@
 """The composition root: the only file that knows every class.
 
-    whybox serve            -> serve_main
-    whybox.local()          -> EmbeddedServer
+whybox serve            -> serve_main
+whybox.local()          -> EmbeddedServer
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 from prometheus_client import start_http_server
 from pydantic import ValidationError
+from threadpoolctl import threadpool_limits
 
 from whybox.v1 import explain_pb2_grpc, model_pb2_grpc
 from whybox_server.api import server as grpc_server
@@ -172,6 +173,8 @@ def serve_main(argv: Sequence[str]) -> int:
             print(f"whybox serve: {'--' + field + ': ' if field else ''}{_plain(problem['msg'])}", file=sys.stderr)
         return USAGE_ERROR
     logs.configure(settings.log_format, settings.log_level)
+    # The batcher owns the cores; and sums whose order depends on the number of threads are not reproducible.
+    threadpool_limits(1, user_api="blas")
     try:
         asyncio.run(_serve_until_signal(settings))
     except OSError as error:

@@ -12,8 +12,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 from rich.table import Table
-
-from tests.benchmarks import overhead_rows, peers, promises, speed
+from tests.benchmarks import overhead_rows, peers, promises, speed, streak_bench
 from tests.benchmarks.row import Row
 
 ROWS: tuple[tuple[str, Callable[[], list[Row]]], ...] = (
@@ -28,6 +27,7 @@ ROWS: tuple[tuple[str, Callable[[], list[Row]]], ...] = (
     ("reproducible", promises.reproducible),
     ("ready", promises.ready),
     ("peers", peers.peers),
+    ("streak", streak_bench.rows),
 )
 
 

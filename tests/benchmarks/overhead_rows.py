@@ -8,14 +8,14 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
+from tests.benchmarks.row import Row, at_most
+
 from whybox_server.core.query import Query
 from whybox_server.core.rows import Masked, Part
 from whybox_server.serving.batch.batcher import Batcher
 from whybox_server.serving.cache.cache import Cache
 from whybox_server.serving.lane import Answers, Flow, Lane, Slice
 from whybox_server.settings import usable_cores
-
-from tests.benchmarks.row import Row, at_most
 
 ROWS, SEGMENTS = 60_000, 50
 

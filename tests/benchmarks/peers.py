@@ -8,7 +8,6 @@ import warnings
 
 import numpy as np
 import onnxruntime as ort
-
 from tests.benchmarks import nets
 from tests.benchmarks.raw import Setting
 from tests.benchmarks.row import Row

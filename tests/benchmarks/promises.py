@@ -8,14 +8,14 @@ import time
 
 import grpc
 import psutil
-import whybox
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 from tests.benchmarks import nets
 from tests.benchmarks.row import Row, at_most
 from tests.benchmarks.speed import SPEC, picture, seeds, warm
 from tests.e2e.serving import running
 from tests.redis import redis_server
+
+import whybox
 
 MIB = 1 << 20
 

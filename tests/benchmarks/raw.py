@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnxruntime as ort
+
 from whybox_server.settings import usable_cores
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)

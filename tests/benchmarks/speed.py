@@ -12,12 +12,12 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
-import whybox
 from PIL import Image
-
 from tests.benchmarks import nets
 from tests.benchmarks.raw import Raw, Setting, masked_rows
 from tests.benchmarks.row import Row, at_least, at_most
+
+import whybox
 
 PICTURE = Path(__file__).parents[1] / "demo" / "inputs" / "brick_and_grass.png"
 REPEATS = 5

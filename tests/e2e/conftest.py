@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-import whybox
-
 from tests.e2e.serving import Server, running
+
+import whybox
 
 
 @pytest.fixture(scope="session")

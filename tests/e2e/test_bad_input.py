@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import whybox
 from onnx import TensorProto, helper
-
 from tests.e2e.serving import INPUTS
+
+import whybox
 
 PICTURE = np.zeros((3, 224, 224), np.float32)
 

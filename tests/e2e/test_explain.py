@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import whybox
-
 from tests.e2e.serving import INPUTS, Server
+
+import whybox
 
 
 def test_the_brick_half_speaks_for_brick(client: whybox.Client) -> None:

@@ -14,13 +14,13 @@ from random import Random
 import numpy as np
 import pytest
 from redis import Redis
+from tests.cache_door import LANE, NoRunner, StandIn, ask, query_of
+from tests.redis import RedisServer, free_port, redis_server
+
 from whybox_server.serving.cache import Cache, RedisOptions, RedisStore, desk
 from whybox_server.serving.cache.codec import layout_of, pack, seal
 from whybox_server.serving.cache.keys import Namer, check_of, distinct, redis_key
 from whybox_server.serving.lane import Flow, Lane
-
-from tests.cache_door import LANE, NoRunner, StandIn, ask, query_of
-from tests.redis import RedisServer, free_port, redis_server
 
 ROWS = list(range(200))
 SECRET = b"a secret of this deployment"

@@ -17,12 +17,12 @@ import numpy as np
 import psutil
 import pytest
 import trustme
-import whybox
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from whybox.v1 import explain_pb2, model_pb2, model_pb2_grpc
-
 from tests.e2e.serving import INPUTS, MODELS, Server, running
+
+import whybox
+from whybox.v1 import explain_pb2, model_pb2, model_pb2_grpc
 
 DIGIT = np.load(INPUTS / "digit.npy")
 PICTURE = INPUTS / "brick_and_grass.png"

@@ -1,6 +1,7 @@
 """Overload is refused at once, with a prediction of when to come again."""
 
 import pytest
+
 from whybox_server.core.errors import DeadlineExceeded, Draining, Overloaded
 from whybox_server.engine.admission import Admission, refuse_hopeless
 

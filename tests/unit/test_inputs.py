@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+
 from whybox_server.core.errors import InvalidRequest
 from whybox_server.core.spec import ImageSpec, Modality, ModelSpec, TabularSpec
 from whybox_server.engine.inputs import arrays_of

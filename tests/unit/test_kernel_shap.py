@@ -252,17 +252,38 @@ def test_all_coalitions_are_asked_when_they_fit_and_a_sample_otherwise():
     assert cost(ones(12), num_samples=501, paired=False) == 501
     assert cost(ones(30)) == 2 * 30 + 2048
     rows = np.random.default_rng(0).normal(size=(150, 12))
-    assert cost(table(rows), num_samples=500) == 1 + 499 * 100
-    assert cost(table(rows), num_samples=500, num_background=7) == 1 + 499 * 7
-    assert cost(table(rows), num_samples=500, num_background=999) == 1 + 499 * 150
+    assert cost(table(rows), num_samples=500) == 1 + 150 + 498 * 100
+    assert cost(table(rows), num_samples=500, num_background=7) == 1 + 150 + 498 * 7
+    assert cost(table(rows), num_samples=500, num_background=999) == 1 + 150 + 498 * 150
+    assert cost(table(rows), num_samples=4096, num_background=7) == 1 + 4095 * 7
 
 
-def test_background_rows_left_out_are_said():
-    """100 of 150 by default; all of them when asked for."""
+def test_an_exact_game_is_over_the_same_background_rows_and_says_how_many():
+    """100 of 150 by default, all of them when asked for; a dummy stays one."""
     rows = np.random.default_rng(0).normal(size=(150, 3))
-    found = explain(table(rows), network(3))
+    found = explain(table(rows), lambda inputs: np.abs(inputs["x0"][:, :2]).prod(axis=1, keepdims=True))
     assert "averaged over 100 of 150 background rows; raise num_background for more" in found.warnings
+    assert abs(found.values[0, 2]) < 1e-12
     assert explain(table(rows), network(3), num_background=150).warnings == ()
+
+
+def test_a_sample_deals_its_draws_all_background_rows():
+    """Three of 40 rows per pair: base is the mean of all 40, and errors cover the exact values."""
+    rows = np.random.default_rng(3).normal(size=(40, 10))
+    instance, model = table(rows), network(10)
+    truth = explain(instance, model, num_samples=1024)
+    params = {"num_samples": 400, "num_background": 3}
+    runs = [explain(instance, model, seed, **params) for seed in range(60)]
+    assert "each coalition is averaged over its own 3 of 40 background rows" in runs[0].warnings
+    assert runs[0].base_values == pytest.approx(truth.base_values, abs=1e-12)
+    total = runs[0].base_values + runs[0].values.sum(axis=1)
+    assert total == pytest.approx(runs[0].instance_scores, abs=1e-12)
+    covered = np.mean([np.abs(one.values - truth.values) < 1.96 * one.standard_errors for one in runs])
+    assert 0.91 < covered < 0.99
+    mean = np.mean([one.values for one in runs], axis=0)
+    spread = np.mean([one.standard_errors for one in runs], axis=0)
+    assert np.all(np.abs(mean - truth.values) < 4.5 * spread / np.sqrt(60))
+    assert np.mean([one.values.std() for one in runs]) > 3 * spread.mean()
 
 
 def test_a_budget_first_costs_coalitions_then_background_rows():
@@ -304,7 +325,7 @@ def test_the_fewest_coalitions_claim_no_precision():
             table(np.random.default_rng(0).normal(size=(2000, 30))),
             {"num_background": 2000, "num_samples": 5000},
             "num_background",
-            "use at most 447",
+            "use at most 446",
         ),
         (ones(3), {"baseline": Baseline(BaselineKind.BACKGROUND)}, "baseline.kind", "BACKGROUND"),
     ],

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from whybox_server.core.errors import BudgetSpent
 from whybox_server.core.query import Query, Reply
 from whybox_server.core.rows import Samples

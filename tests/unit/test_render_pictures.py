@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
-from whybox import render
-from whybox import tensors
+
+from whybox import render, tensors
 from whybox.v1 import explanation_pb2 as pb
 from whybox.v1 import spec_pb2, tensor_pb2
 

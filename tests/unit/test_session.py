@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from whybox_server.core.errors import BudgetSpent
 from whybox_server.core.query import Query, Reply
 from whybox_server.core.rows import Samples

@@ -2,6 +2,7 @@
 
 import pytest
 from pydantic import ValidationError
+
 from whybox_server.settings import from_command_line
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from google.rpc import error_details_pb2
+
 from whybox.v1 import error_reason_pb2
 from whybox_server.api.status import CODES, MAX_STATUS_BYTES, to_status
 from whybox_server.core.errors import InvalidRequest, Overloaded, Reason, Violation, WhyboxError

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+
 from whybox_server.core.errors import InvalidRequest
 from whybox_server.core.spec import ScoreKind
 from whybox_server.core.target import Choice, Link, Space, Targets

@@ -30,7 +30,7 @@ class Client:
     Use it with `async with`, or await `close`. It belongs to the event loop it is first used in.
     """
 
-    def __init__(  # noqa: PLR0913 - all but the target are named and optional
+    def __init__(
         self,
         target: str,
         timeout: float | None = None,
@@ -53,7 +53,7 @@ class Client:
         )
         self._stubs = stubs(self._channel)
 
-    async def explain(  # noqa: PLR0913 - the public surface
+    async def explain(
         self,
         model: str | Path | bytes,
         inputs: Any,
@@ -78,7 +78,7 @@ class Client:
             0
         ]
 
-    async def explain_many(  # noqa: PLR0913 - the public surface
+    async def explain_many(
         self,
         model: str | Path | bytes,
         batch: Any,
@@ -99,7 +99,7 @@ class Client:
         ref, request = await asyncio.to_thread(operations.many, model, batch, ask)
         return await self._run(operations.explain_stream(ref, request, self._known, on_progress), timeout)
 
-    async def plan(  # noqa: PLR0913 - the public surface
+    async def plan(
         self,
         model: str | Path | bytes,
         inputs: Any,

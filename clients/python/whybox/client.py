@@ -31,7 +31,7 @@ class Client:
     One client may be shared by threads.
     """
 
-    def __init__(  # noqa: PLR0913 - all but the target are named and optional
+    def __init__(
         self,
         target: str,
         timeout: float | None = None,
@@ -56,7 +56,7 @@ class Client:
         )
         self._stubs = stubs(self._channel)
 
-    def explain(  # noqa: PLR0913 - the public surface
+    def explain(
         self,
         model: str | Path | bytes,
         inputs: Any,
@@ -89,7 +89,7 @@ class Client:
             return self._run(operations.explain(ref, request, self._known), timeout)[0]
         return self._run(operations.explain_stream(ref, request, self._known, on_progress), timeout)[0]
 
-    def explain_many(  # noqa: PLR0913 - the public surface
+    def explain_many(
         self,
         model: str | Path | bytes,
         batch: Any,
@@ -114,7 +114,7 @@ class Client:
         ref, request = operations.many(model, batch, ask)
         return self._run(operations.explain_stream(ref, request, self._known, on_progress), timeout)
 
-    def plan(  # noqa: PLR0913 - the public surface
+    def plan(
         self,
         model: str | Path | bytes,
         inputs: Any,

@@ -50,7 +50,7 @@ class ExplainError(Exception):
     remote: False when this client refused the request before sending anything.
     """
 
-    def __init__(  # noqa: PLR0913 - all but the message have defaults and must be named
+    def __init__(
         self,
         message: str,
         *,

@@ -120,7 +120,7 @@ def to_arrays(tensors: tensor_pb2.Tensors, field: str) -> dict[str, Array]:
 def check_page_size(request: model_pb2.ListModelsRequest) -> int:
     """Models per page; unset is 100."""
     size: int = request.page_size or 100
-    if not 1 <= size <= 1000:  # noqa: PLR2004 - the bounds stand in the proto
+    if not 1 <= size <= 1000:
         raise InvalidRequest.of("page_size", f"must be in [1, 1000], got {size}")
     return size
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from whybox.v1 import explain_pb2, explanation_pb2
-from whybox_server.api.spec import MODALITY_NUMBERS
 from whybox_server.api.results import add_result, targets
+from whybox_server.api.spec import MODALITY_NUMBERS
 from whybox_server.api.views import show
 from whybox_server.core.explanation import Finding
 from whybox_server.engine.task import Answer, Plan, Progress, Provenance

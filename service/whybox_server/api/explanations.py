@@ -36,13 +36,13 @@ class Explanations(explain_pb2_grpc.ExplanationServiceServicer):
         self._explainer = explainer
         self._deadline_s, self._max_deadline_s = deadline_s, max_deadline_s
 
-    async def Explain(self, request: explain_pb2.ExplainRequest, context: Any) -> explain_pb2.ExplainResponse:  # noqa: N802
+    async def Explain(self, request: explain_pb2.ExplainRequest, context: Any) -> explain_pb2.ExplainResponse:
         task = to_task(request)
         answers = await self._explainer.explain(task, self._remaining(context), request_id.get())
         encoded = [await self._encode(answer, request) for answer in answers]
         return explain_pb2.ExplainResponse(explanations=encoded)
 
-    async def ExplainStream(self, request: explain_pb2.ExplainStreamRequest, context: Any) -> None:  # noqa: N802
+    async def ExplainStream(self, request: explain_pb2.ExplainStreamRequest, context: Any) -> None:
         task = to_task(request.request)
         updates: asyncio.Queue[Update | None] = asyncio.Queue()
         remaining = self._remaining(context)
@@ -58,11 +58,11 @@ class Explanations(explain_pb2_grpc.ExplanationServiceServicer):
             work.cancel()
             await asyncio.wait([work])
 
-    async def PlanExplain(self, request: explain_pb2.PlanExplainRequest, context: Any) -> explain_pb2.PlanExplainResponse:  # noqa: N802
+    async def PlanExplain(self, request: explain_pb2.PlanExplainRequest, context: Any) -> explain_pb2.PlanExplainResponse:
         plan = await self._explainer.plan(to_task(request.request))
         return explain_pb2.PlanExplainResponse(plan=from_plan(plan), notes=plan.notes)
 
-    async def ListMethods(self, request: explain_pb2.ListMethodsRequest, context: Any) -> explain_pb2.ListMethodsResponse:  # noqa: N802
+    async def ListMethods(self, request: explain_pb2.ListMethodsRequest, context: Any) -> explain_pb2.ListMethodsResponse:
         modality: Modality | None = None
         if request.model:
             async with self._explainer.catalogue.lease(request.model, ModelSpec()) as model:

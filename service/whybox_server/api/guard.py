@@ -60,7 +60,7 @@ class Guard(grpc.aio.ServerInterceptor):
                 raise
             except WhyboxError as error:
                 await self._abort(name, error, started, context)
-            except Exception as defect:  # noqa: BLE001 - a defect must become INTERNAL, here and only here
+            except Exception as defect:
                 log.exception("defect", call=name, request_id=request_id.get())
                 await self._abort(name, WhyboxError(str(defect)), started, context)
             self._note(name, "OK", started)

@@ -24,17 +24,17 @@ class Models(model_pb2_grpc.ModelServiceServicer):
     def __init__(self, catalogue: Catalogue, max_bytes: int) -> None:
         self._catalogue, self._max_bytes = catalogue, max_bytes
 
-    async def CreateModel(  # noqa: N802
+    async def CreateModel(
         self, requests: AsyncIterator[model_pb2.CreateModelRequest], context: Any
     ) -> model_pb2.CreateModelResponse:
         header, data = await self._receive(requests)
         listed = await self._catalogue.create(data, to_spec(header.spec, "header.spec"))
         return model_pb2.CreateModelResponse(model=from_listed(listed))
 
-    async def GetModel(self, request: model_pb2.GetModelRequest, context: Any) -> model_pb2.GetModelResponse:  # noqa: N802
+    async def GetModel(self, request: model_pb2.GetModelRequest, context: Any) -> model_pb2.GetModelResponse:
         return model_pb2.GetModelResponse(model=from_listed(await self._catalogue.get(request.name)))
 
-    async def ListModels(self, request: model_pb2.ListModelsRequest, context: Any) -> model_pb2.ListModelsResponse:  # noqa: N802
+    async def ListModels(self, request: model_pb2.ListModelsRequest, context: Any) -> model_pb2.ListModelsResponse:
         size = check_page_size(request)
         # The token is the last name of the page before: pages stay right while models come and go.
         after = [one for one in await self._catalogue.list() if one.name > request.page_token]
@@ -42,11 +42,11 @@ class Models(model_pb2_grpc.ModelServiceServicer):
         token = page[-1].name if rest else ""
         return model_pb2.ListModelsResponse(models=map(from_listed, page), next_page_token=token)
 
-    async def DeleteModel(self, request: model_pb2.DeleteModelRequest, context: Any) -> model_pb2.DeleteModelResponse:  # noqa: N802
+    async def DeleteModel(self, request: model_pb2.DeleteModelRequest, context: Any) -> model_pb2.DeleteModelResponse:
         self._catalogue.delete(request.name)
         return model_pb2.DeleteModelResponse()
 
-    async def Predict(self, request: model_pb2.PredictRequest, context: Any) -> model_pb2.PredictResponse:  # noqa: N802
+    async def Predict(self, request: model_pb2.PredictRequest, context: Any) -> model_pb2.PredictResponse:
         arrays = to_arrays(request.inputs, "inputs")
         async with self._catalogue.lease(request.model, ModelSpec()) as model:
             outputs = await asyncio.to_thread(model.predict, arrays)

@@ -48,7 +48,7 @@ class Movable:
             values += per_element(nudges, self.segments) * self.step
             if self.dtype.kind in "iu":
                 values = np.rint(values)
-        return values.astype(self.dtype)
+        return np.asarray(values.astype(self.dtype))
 
     def _kept_away(self, values: Array, nothing: Array) -> Array:
         """The nearest values that are as far from `nothing` as the origin."""

@@ -74,20 +74,16 @@ class Soft:
         bits = [array.view(np.uint8) for array in (grids, np.ascontiguousarray(shifts), choice)]
         return digests(recipe, np.hstack(bits))
 
-    def mask(self, row: int, repeats: int = 1, out: Array | None = None) -> Array:
-        """M of one row, float32 in [0, 1], in the shape of the places; the last one `repeats` times over.
-
-        out: where to write it, (*places), the last one `repeats` times as long.
-        """
+    def mask(self, row: int) -> Array:
+        """M of one row, float32 in [0, 1], in the shape of the places."""
         shifts = [0] * len(self.places) if self.shifts is None else self.shifts[row]
-        *lines, last = (
+        first, *further = (
             matrix[shift : shift + self.instance.shape[axis]]
             for matrix, shift, axis in zip(self.enlarge, shifts, self.places, strict=True)
         )
-        enlarged = self.grids[row].astype(np.float32)
-        for matrix in lines:
-            enlarged = matrix @ enlarged
-        enlarged = np.matmul(enlarged, np.repeat(last, repeats, axis=0).T, out=out)
+        enlarged = first @ self.grids[row].astype(np.float32)
+        for matrix in further:
+            enlarged = enlarged @ matrix.T
         return np.asarray(np.clip(enlarged, 0, 1, out=enlarged))
 
     def write(self, at: Array, out: Buffers) -> None:
@@ -97,13 +93,10 @@ class Soft:
         spread = tuple(shape[axis] if axis in self.places or axis >= end else 1 for axis in range(len(shape)))
         # Half floats and small integers are blended in float32, everything larger in float64.
         dtype = np.result_type(self.instance.dtype, np.float32)
-        # Made once: memory that is asked for anew for every row costs more than the arithmetic.
         kept, hidden = np.empty(shape, dtype), np.empty(shape, dtype)
-        *lines, last = (shape[axis] for axis in self.places)
-        enlarged = np.empty((*lines, last * repeats), np.float32)
-        mask = enlarged.reshape(spread)
         for position, row in enumerate(at):
-            self.mask(int(row), repeats, enlarged)
+            mask = self.mask(int(row))
+            mask = (np.repeat(mask, repeats, axis=-1) if repeats > 1 else mask).reshape(spread)
             background = self.background[0 if self.choice is None else self.choice[row]]
             np.multiply(self.instance, mask, out=kept)
             np.subtract(1, mask, out=mask)

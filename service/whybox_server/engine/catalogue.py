@@ -26,6 +26,7 @@ from whybox_server.serving.onnx.session import Execution
 from whybox_server.serving.onnx.trial import Bounds, trial
 from whybox_server.serving.onnx.vet import TRUSTED, Limits
 
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Listed:
     """What is said about a model; `model` is None until it is loaded."""

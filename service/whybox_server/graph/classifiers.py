@@ -57,7 +57,7 @@ def sums_to_one(node: NodeProto) -> bool:
         return True
     weights = np.asarray(floats(node, "coefficients"))
     offsets = np.asarray(floats(node, "intercepts"))
-    if node.op_type != "LinearClassifier" or len(offsets) != 2 or transform != b"LOGISTIC":  # noqa: PLR2004
+    if node.op_type != "LinearClassifier" or len(offsets) != 2 or transform != b"LOGISTIC":
         return False
     first, second = weights.reshape(2, -1)
     return bool(np.array_equal(first, -second) and offsets[0] == -offsets[1])
@@ -90,6 +90,6 @@ def ints(node: NodeProto, name: str) -> Sequence[int]:
 
 def _tree_margins_are_plain(node: NodeProto) -> bool:
     """With two labels and one set of weights a runtime answers (-s, s); (1 - s, s) if none is negative."""
-    if len(labels_of(node)) != 2 or len({*ints(node, "class_ids")}) != 1:  # noqa: PLR2004
+    if len(labels_of(node)) != 2 or len({*ints(node, "class_ids")}) != 1:
         return True
     return any(weight < 0 for weight in floats(node, "class_weights"))

@@ -152,7 +152,7 @@ def _softmax(model: ModelProto, node: NodeProto, *, batched: bool) -> _Found | N
 
 def _margins(node: NodeProto, tensor: str, *, normalised: bool) -> _Found | None:
     """Margins of an ai.onnx.ml classifier whose scores are `tensor`."""
-    if len(node.output) < 2 or node.output[1] != tensor or node.domain != classifiers.ML_DOMAIN:  # noqa: PLR2004
+    if len(node.output) < 2 or node.output[1] != tensor or node.domain != classifiers.ML_DOMAIN:
         return None
     link = classifiers.margin_link(node)
     if link is None or (normalised and not classifiers.sums_to_one(node)):

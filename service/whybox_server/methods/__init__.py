@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from whybox_server.methods.cem import CEM
 from whybox_server.methods.erasure import ERASURE
 from whybox_server.methods.kernel_shap import KERNEL_SHAP
 from whybox_server.methods.lime import LIME
 from whybox_server.methods.method import Method
 from whybox_server.methods.occlusion import OCCLUSION
+from whybox_server.methods.prediction_difference import PREDICTION_DIFFERENCE
+from whybox_server.methods.rise import RISE
 from whybox_server.methods.shapley_sampling import SHAPLEY_SAMPLING
 from whybox_server.methods.streak import STREAK
 
-METHODS: tuple[Method[Any, Any], ...] = (LIME, OCCLUSION, KERNEL_SHAP, SHAPLEY_SAMPLING, STREAK, ERASURE)
+METHODS: tuple[Method[Any, Any], ...] = (
+    LIME,
+    OCCLUSION,
+    KERNEL_SHAP,
+    SHAPLEY_SAMPLING,
+    STREAK,
+    ERASURE,
+    PREDICTION_DIFFERENCE,
+    RISE,
+    CEM,
+)
 METHOD = {method.name: method for method in METHODS}

@@ -8,23 +8,23 @@ are piecewise constant). "Not found" is a reason, never an array of zeros.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 import numpy as np
 
-from whybox_server.core.errors import BudgetSpent, InvalidRequest, MethodUnsupported, Violation
+from whybox_server.core.errors import InvalidRequest, MethodUnsupported, Violation
 from whybox_server.core.explanation import Contrast, Counterpart
 from whybox_server.core.instance import Instance, Subject
-from whybox_server.core.query import Query, Reply, Steps
-from whybox_server.core.rows import Array, Texts
-from whybox_server.core.spec import Modality
-from whybox_server.methods.contrast_search import is_exact, search, search_rows
+from whybox_server.core.query import Query, Steps
+from whybox_server.core.rows import Array, Rows, Texts
+from whybox_server.core.spec import Modality, ScoreKind
+from whybox_server.methods.contrast_hunt import Quarry, hunt_for, pursue, without_repeats
+from whybox_server.methods.contrast_search import is_exact, search_rows
 from whybox_server.methods.contrast_sides import Side, built, negative_side, positive_side, presence_only
-from whybox_server.methods.estimates import PROBE_STEPS, PROBES, Estimate, GradientEstimate, is_flat, probe
-from whybox_server.methods.fista import Descent, Found, Objective, search_weights
+from whybox_server.methods.estimates import PROBE_STEPS, PROBES, Estimate, GradientEstimate
+from whybox_server.methods.fista import Descent
 from whybox_server.methods.method import Cost, Method, Rng, param
 from whybox_server.methods.together import together
 from whybox_server.methods.verdict import Verdict, refuse_undecided, refuse_unreachable, verdict_on
@@ -167,7 +167,9 @@ def reason_to_search(sides: list[Side], limits: Limits, params: CemParams) -> st
 
 def descent_of(task: CemTask, params: CemParams) -> Descent:
     """The descent's settings."""
-    exact = task.gradients and len(task.subject.instance.inputs) == 1
+    targets = task.subject.targets
+    own_space = targets.kind is ScoreKind.VALUE or targets.space.value == targets.kind.value
+    exact = task.gradients and own_space and len(task.subject.instance.inputs) == 1
     estimate = None if exact else Estimate(params.gradient, task.hiding.count, params.directions)
     default = ITERATIONS_WITH_GRADIENTS if exact else ITERATIONS
     iterations = params.max_iterations or default
@@ -194,21 +196,93 @@ def cem(task: CemTask, params: CemParams, rng: Rng) -> Steps:
     reply = yield Query(task.hiding.rows(keep))
     instance_scores = reply.scores[0]
     verdict = verdict_on(task.subject.targets, instance_scores)
-    ahead, left = verdict.lead(reply.scores)  # of the instance, and of nothing
-    hunts = [hunt(task, params, side, verdict, reply.scores, own) for side, own in zip(task.sides, rng.spawn(2), strict=False)]
+    descent = None if task.discrete else descent_of(task, params)
+    hunts = [
+        pursue(hunt_for(side, verdict, params.kappa, params.beta, descent, reply.scores), own)
+        for side, own in zip(task.sides, rng.spawn(len(task.sides)), strict=True)
+    ]
     quarries = yield from together(hunts)
-    by_side = {quarry.positive: quarry for quarry in quarries}
-    positive, negative = by_side.get(True), by_side.get(False)
+    positive, positive_reason = told(task, params, quarries, positive=True)
+    negative, negative_reason = told(task, params, quarries, positive=False)
     return Contrast(
         chosen=verdict.chosen,
         units=task.hiding.units,
         instance_scores=instance_scores,
-        positive=None if positive is None else counterpart(task, positive),
-        negative=None if negative is None else counterpart(task, negative),
-        positive_reason=unasked(task, params, positive, positive=True),
-        negative_reason=unasked(task, params, negative, positive=False),
+        positive=positive,
+        negative=negative,
+        positive_reason=positive_reason,
+        negative_reason=negative_reason,
         complete=all(quarry.found.complete for quarry in quarries),
-        warnings=(*task.warnings, *other_targets(task.subject, instance_scores, verdict), *remarks(quarries)),
+        warnings=(
+            *task.warnings,
+            *others(task.subject, instance_scores, verdict),
+            *without_repeats(quarries),
+            *unfinished(quarries),
+        ),
         baseline=task.hiding.baseline,
         segmentation=f"{task.hiding.segmentation}, distances in {task.words}",
     )
+
+
+def told(
+    task: CemTask, params: CemParams, quarries: Sequence[Quarry], *, positive: bool
+) -> tuple[Counterpart | None, str]:
+    """One side of the finding, or the reason why there is none."""
+    unwanted = Contrasts.PERTINENT_NEGATIVE if positive else Contrasts.PERTINENT_POSITIVE
+    if params.find is unwanted:
+        return None, "not asked for"
+    quarry = next((quarry for quarry in quarries if quarry.side.positive is positive), None)
+    if quarry is None:
+        return None, ONLY_ADDS
+    found = quarry.found
+    if found.rows is None or found.scores is None:
+        return None, quarry.reason
+    distances = quarry.side.measure(found.rows)
+    if found.state is not None and task.hiding.units.pieces:
+        distances = found.state.astype(np.float64)  # a text is no array of segments; each counts 1
+    counterpart = Counterpart(
+        inputs=built(found.rows, task.subject.instance),
+        scores=found.scores,
+        segments=tuple(int(i) for i in np.flatnonzero(distances)),
+        l1=float(distances.sum()),
+        l2=float(np.sqrt(np.sum(distances**2))),
+        pieces=pieces_of(found.rows),
+    )
+    return counterpart, ""
+
+
+def pieces_of(rows: Rows) -> tuple[str, ...]:
+    """A text, cut, as the model reads it; empty where the rows are no texts."""
+    if not isinstance(rows, Texts):
+        return ()
+    keep = np.append(rows.masks[0], True)[rows.segments]
+    return tuple(piece if kept else rows.filler for piece, kept in zip(rows.pieces, keep, strict=True))
+
+
+def others(subject: Subject, instance_scores: Array, verdict: Verdict) -> tuple[str, ...]:
+    """A warning about targets that are not the answer."""
+    chosen = subject.targets.choose(instance_scores)
+    left = [label for i, label in zip(chosen.indices, chosen.labels, strict=True) if i != verdict.winner]
+    if not subject.targets.choices or not left:
+        return ()
+    return (f"contrasts are about the model's answer {verdict.name!r}; left out: {', '.join(left)}",)
+
+
+def unfinished(quarries: Sequence[Quarry]) -> tuple[str, ...]:
+    """A warning when the budget ended the work."""
+    if all(quarry.found.complete for quarry in quarries):
+        return ()
+    return ("the budget ended the search: nearer contrasts may exist; raise max_queries or the deadline",)
+
+
+CEM: Method[CemParams, CemTask] = Method(
+    name="cem",
+    summary="What must be there for the answer, and what must not.",
+    citation="Dhurandhar et al. 2018, arXiv:1802.07623",
+    version="1",
+    modalities=frozenset(Modality),
+    params=CemParams,
+    prepare=prepare,
+    cost=cost,
+    run=cem,
+)

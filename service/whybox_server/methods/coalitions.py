@@ -1,7 +1,7 @@
 """Coalitions of segments: what they are worth, and which of them to ask when not all can be.
 
 A segment is a player. A coalition keeps its segments and hides the others; it is worth the target's
-score, averaged over the same background rows for every coalition. It fits nothing and asks nothing.
+score, averaged over background rows. It fits nothing and asks nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SCAN = 4  # subsets are listed rather than guessed when there are at most so man
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Game:
-    """An instance's segments as players; `backgrounds`, (b,), are the rows put where they are hidden."""
+    """An instance's segments as players; `backgrounds`, (k,), are the rows put where they are hidden."""
 
     subject: Subject
     hiding: Hiding
@@ -37,25 +37,26 @@ class Game:
         """Number of segments."""
         return self.hiding.count
 
-    def rows(self, masks: Array) -> Rows:
-        """The instance, then every coalition, (n, players) True keeps, over each background row."""
-        per_coalition = len(self.backgrounds)
-        repeated = np.repeat(masks, per_coalition, axis=0)
-        every = np.vstack([np.ones((1, self.players), dtype=bool), repeated])  # (1 + n b, players)
-        choice = np.concatenate([[0], np.tile(self.backgrounds, len(masks))])
+    def rows(self, masks: Array, places: Array) -> Rows:
+        """The instance, nothing over all backgrounds, then coalitions over some: (1 + k + n b) rows.
+
+        masks: (n, players) True keeps. places: (n, b) integers in [0, k).
+        """
+        ends = np.zeros((1 + len(self.backgrounds), self.players), dtype=bool)
+        ends[0] = True
+        every = np.vstack([ends, np.repeat(masks, places.shape[1], axis=0)])
+        choice = np.concatenate([[0], self.backgrounds, self.backgrounds[places.ravel()]])
         return self.hiding.rows(every, choice if self.hiding.backgrounds > 1 else None)
-
-    def size(self, coalitions: int) -> int:
-        """How many rows that is."""
-        return 1 + coalitions * len(self.backgrounds)
-
-    def worth(self, scores: Array) -> Array:
-        """Scores of the rows without the instance, (n b, t), averaged: (n, t)."""
-        return np.asarray(scores.reshape(-1, len(self.backgrounds), scores.shape[1]).mean(axis=1))
 
     def over(self, count: int) -> Game:
         """The same game over the first `count` background rows."""
         return replace(self, backgrounds=self.backgrounds[:count])
+
+
+def dealt(there: int, hands: int, each: int, rng: Rng) -> Array:
+    """Integers in [0, there), (hands, each): every one as often as another, give or take one."""
+    decks = np.tile(np.arange(there), (-(-hands * each // there), 1))
+    return rng.permuted(decks, axis=1).ravel()[: hands * each].reshape(hands, each)
 
 
 def game(

@@ -182,7 +182,7 @@ def prune(side: Side, aim: Objective, found: Found) -> Generator[Query, Reply, F
     for _ in range(PRUNES):
         assert found.state is not None  # of every found one of this file
         used = np.flatnonzero(found.state)
-        if len(used) < 2:  # noqa: PLR2004 - without its last move it is the start
+        if len(used) < 2:  # without its last move it is the start
             break
         fewer = np.tile(found.state, (len(used), 1))
         fewer[np.arange(len(used)), used] = 0

@@ -218,7 +218,7 @@ def same_sign(grid: tuple[float, ...], k: int) -> Array:
     signs = np.array([0.0, *np.sign(grid)])
     if k >= len(signs):
         return np.zeros((k, 1), bool)
-    return (signs[:k] == signs[k])[:, None]
+    return np.asarray((signs[:k] == signs[k])[:, None])
 
 
 def recategorised(array: Array, nothing: Array, categories: Mapping[int, tuple[object, ...]], k: int) -> Array:
@@ -277,5 +277,5 @@ def segments_of(hiding: Hiding, name: str, array: Array) -> Array:
 
 
 def cost(distances: Array, beta: float) -> Array:
-    """beta L1 + L2^2 of single segments."""
+    """What each segment adds to the elastic net: beta L1 + L2^2."""
     return np.asarray(beta * distances + distances**2)

@@ -114,10 +114,10 @@ def attribution(
     read = likelihoods(chosen, np.stack([instance_scores, *singles]))  # (1 + asked, t)
     drops = (read[0] - read[1:]).T  # (t, asked)
     missing = hiding.count - asked
-    unvisited = [
+    unvisited = (
         f"the budget ended the work: {missing} of {hiding.count} segments were not erased and count as 0; "
         "raise max_queries or the deadline"
-    ]
+    )
     return Attribution(
         chosen,
         hiding.units,
@@ -127,7 +127,7 @@ def attribution(
         complete=sets.spent is None,
         warnings=(
             *hiding.warnings,
-            *(unvisited if missing else ()),
+            *([unvisited] if missing else []),
             *whose(chosen, instance_scores, flip),
             *doubts,
         ),
@@ -166,8 +166,8 @@ def likelihoods(chosen: Chosen, scores: Array) -> Array:
 
 ERASURE: Method[ErasureParams, ErasureTask] = Method(
     name="erasure",
-    summary="What the score loses when one segment is erased, and the smallest set found that flips the decision.",
-    citation="Li, Monroe & Jurafsky, Understanding Neural Networks through Representation Erasure, arXiv:1612.08220",
+    summary="What erasing one segment costs, and the smallest set found that flips the decision.",
+    citation="Li, Monroe & Jurafsky, Representation Erasure, 2016, arXiv:1612.08220",
     version="1",
     modalities=frozenset(Modality),
     params=ErasureParams,

@@ -52,7 +52,7 @@ class Estimate:
             basis = np.linalg.qr(normal)[0]
         else:
             basis = normal / np.linalg.norm(normal, axis=0)
-        return basis.T * np.sqrt(self.segments / self.pairs)
+        return np.asarray(basis.T * np.sqrt(self.segments / self.pairs))
 
 
 def nudges(directions: Array) -> Array:

@@ -49,7 +49,7 @@ def flip_set(sets: Sets, beam: int, most: int) -> Generator[Query, Reply, tuple[
             path = smaller or path
         path = (yield from thinned(sets, path)) if path else None
     rank = {segment: place for place, (segment,) in enumerate(order)}
-    final = path if path else tuple(sorted(nearest(sets), key=lambda segment: rank[segment]))
+    final = path or tuple(sorted(nearest(sets), key=lambda segment: rank[segment]))
     found = FlipSet(final, path is not None, sets.scores[frozenset(final)])
     return found, doubts(sets, found, most)
 
@@ -120,10 +120,11 @@ def doubts(sets: Sets, found: FlipSet, most: int) -> tuple[str, ...]:
     """What a reader must know of the set."""
     if sets.spent:
         outcome = "a smaller set may do" if found.flipped else "the set is the one that came nearest"
-        return (
+        warning = (
             f"the budget ended the search for a flip after {len(sets.values)} rows: {outcome}; "
-            "raise max_queries or the deadline",
+            "raise max_queries or the deadline"
         )
+        return (warning,)
     if found.flipped:
         return ()
     if sets.constant:

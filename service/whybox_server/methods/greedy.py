@@ -27,11 +27,14 @@ def greedy(sets: Sets, segments: list[int], k: int, fill: bool) -> Generator[Que
     while len(path) < k and not sets.spent:
         left = sorted(set(segments) - set(path))
         yield from sets.ask([frozenset([*path, segment]) for segment in left])
-        known = [segment for segment in left if frozenset([*path, segment]) in sets.values]
-        best = max(known, key=lambda segment: sets.gain(segment, path), default=None)  # noqa: B023 used at once
-        if best is None or not worth(sets.gain(best, path), fill):
+        gains = [
+            (sets.gain(segment, path), -segment)
+            for segment in left
+            if frozenset([*path, segment]) in sets.values
+        ]
+        if not gains or not worth(max(gains)[0], fill):
             break
-        path.append(best)
+        path.append(-max(gains)[1])
     return path
 
 

@@ -7,8 +7,8 @@ from math import exp, sqrt
 from whybox_server.methods.subsets import Sets
 
 COVERED = (
-    "It holds for an f that is monotone and gamma-weakly submodular. Scores of a model whose parts are hidden "
-    "need not be either; those of image classifiers are not in general."
+    "It holds for an f that is monotone and gamma-weakly submodular. The scores of a model whose parts are "
+    "hidden need not be either, and those of image classifiers are not in general."
 )
 
 
@@ -23,8 +23,8 @@ def of_streak(epsilon: float) -> str:
     worst = (1 - epsilon) * ratio(1.0)
     return (
         "In expectation over the random order, f(S) >= (1 - epsilon) gamma/2 (3 - e^(-gamma/2) - "
-        f"2 sqrt(2 - e^(-gamma/2))) max f (Elenberg et al. 2017): {worst:.2g} max f for epsilon {epsilon:g} and "
-        "gamma 1, a bound far below what is usual."
+        f"2 sqrt(2 - e^(-gamma/2))) max f (Elenberg et al. 2017): {worst:.2g} max f for epsilon {epsilon:g} "
+        "and gamma 1, far below what is usual."
     )
 
 

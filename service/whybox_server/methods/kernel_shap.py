@@ -7,6 +7,7 @@ asked is `coalitions`; what a model is, neither knows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +16,10 @@ from whybox_server.core.errors import BudgetSpent, InvalidRequest
 from whybox_server.core.explanation import Attribution
 from whybox_server.core.instance import Subject
 from whybox_server.core.query import Query, Steps
-from whybox_server.core.rows import Array
+from whybox_server.core.rows import Array, Rows
 from whybox_server.core.spec import Modality
-from whybox_server.methods.coalitions import Drawn, Game, Plan, draw, fewest, game, plan
+from whybox_server.methods.coalitions import Drawn, Game, Plan, dealt, draw, fewest, game, plan
+from whybox_server.methods.kernel_fit import Solution, Told, solve
 from whybox_server.methods.method import Cost, Method, Rng, param
 from whybox_server.perturb.options import Baseline, Segmentation
 
@@ -25,7 +27,6 @@ COALITIONS = 2048  # and 2 per segment, by default: as shap asks
 BACKGROUND_ROWS = 100  # by default, at most
 MOST_CELLS = 2**24  # coalitions x segments of a fit: 134 MB in float64, of which it holds four copies
 MOST_BITS = 2**26  # rows x segments of the masks asked: 67 MB
-FULL_LEVERAGE = 1e-9  # a draw that the fit must pass through says nothing about the noise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,10 +60,21 @@ class KernelShapParams:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KernelShapTask:
-    """A game and how its rows are to be spent."""
+    """A game and how its rows are to be spent.
+
+    Where all coalitions are asked, every one is averaged over the same background rows. Where they are
+    sampled and num_background is less than there are, each draw has its own, dealt evenly: values are
+    those of the whole background, and for a given error fewer rows are needed than with the same ones.
+    """
 
     game: Game
     spending: Plan
+    per_coalition: int  # background rows
+
+    @property
+    def coalitions(self) -> int:
+        """All that are asked, the empty and the full one included."""
+        return 2 + self.spending.draws * self.spending.per_draw
 
 
 def prepare(subject: Subject, params: KernelShapParams, rng: Rng) -> KernelShapTask:
@@ -87,7 +99,8 @@ def prepare(subject: Subject, params: KernelShapParams, rng: Rng) -> KernelShapT
             f"{coalitions} coalitions x {players} segments is more than {MOST_CELLS} numbers; "
             f"ask at most {MOST_CELLS // players}, or use a coarser segmentation",
         )
-    fitting = max(1, MOST_BITS // (coalitions * players))
+    spending = plan(players, coalitions, paired=params.paired)
+    fitting = max(1, (MOST_BITS // players - len(one.backgrounds)) // coalitions)
     used = min(params.num_background or min(BACKGROUND_ROWS, fitting), len(one.backgrounds))
     if used > fitting:
         raise InvalidRequest.of(
@@ -95,156 +108,133 @@ def prepare(subject: Subject, params: KernelShapParams, rng: Rng) -> KernelShapT
             f"{coalitions} coalitions of {players} segments over {used} background rows is more than "
             f"{MOST_BITS} bits of masks; use at most {fitting} background rows, or fewer coalitions",
         )
-    return KernelShapTask(one.over(used), plan(players, coalitions, paired=params.paired))
+    return KernelShapTask(one.over(used) if spending.exact else one, spending, used)
 
 
 def cost(task: KernelShapTask, _params: KernelShapParams) -> Cost:
-    """The instance, and every other coalition over every background row."""
-    return Cost(task.game.size(1 + task.spending.draws * task.spending.per_draw), exact=True)
+    """The instance, nothing over all background rows, and every other coalition over its own."""
+    drawn = (task.coalitions - 2) * task.per_coalition
+    return Cost(1 + len(task.game.backgrounds) + drawn, exact=True)
 
 
 def kernel_shap(task: KernelShapTask, _params: KernelShapParams, rng: Rng) -> Steps:
     """Shapley values as the solution of a weighted regression (Lundberg & Lee 2017, theorem 2).
 
-    values: (targets, segments), in units of the target's score; with base_values, the score when
-    everything is hidden, they add up to the instance's. standard_errors are those of the sampling of
-    coalitions: 0 if all were asked; the choice of background rows is not in them.
+    values: (targets, segments), in units of the target's score; with base_values, the mean score of
+    the background rows, they add up to the instance's. standard_errors: over draws of coalitions and
+    of their background rows; 0 if all were asked.
     """
-    one, spending = task.game, task.spending
-    drawn = draw(spending, rng)
+    asked = question(task, rng)
     try:
-        reply = yield Query(one.rows(with_empty(drawn.masks)))
-        complete = True
+        reply = yield Query(asked.rows(task.game))
+        complete, spending = True, few_rows(task)
     except BudgetSpent as spent:
-        one, spending = within(task, spent)
-        drawn, complete = draw(spending, rng), False
-        reply = yield Query(one.rows(with_empty(drawn.masks)))
-    chosen = one.subject.targets.choose(reply.scores[0])
-    scores = chosen.of(reply.scores)  # (rows, t)
-    worth = one.worth(scores[1:])  # (1 + n, t), the empty coalition first
-    found = solve(drawn, worth[1:], empty=worth[0], full=scores[0])
-    quality = {"coalitions": 2.0 + len(drawn.masks), "background_rows": float(len(one.backgrounds))}
+        wanted, task = task, within(task, spent)
+        complete, spending = False, [cut_short(wanted, task)]
+        asked = question(task, rng)
+        reply = yield Query(asked.rows(task.game))
+    chosen = task.game.subject.targets.choose(reply.scores[0])
+    told = asked.told(chosen.of(reply.scores), len(task.game.backgrounds))
+    found = solve(asked.drawn, told)
+    hiding = task.game.hiding
     return Attribution(
         chosen=chosen,
-        units=one.hiding.units,
+        units=hiding.units,
         values=found.values,
         instance_scores=reply.scores[0],
-        base_values=worth[0],
+        base_values=told.base,
         standard_errors=found.standard_errors,
-        quality=tuple(
-            quality | {"weighted_r2": float(r2)} | ({"exact": 1.0} if spending.exact else {})
-            for r2 in found.weighted_r2
-        ),
+        quality=quality(task, found),
         additive=True,
         complete=complete,
-        warnings=(*one.hiding.warnings, *remarks(task, one, spending, found, complete=complete)),
-        baseline=one.hiding.baseline,
-        segmentation=one.hiding.segmentation,
+        warnings=(*hiding.warnings, *spending, *doubts(found)),
+        baseline=hiding.baseline,
+        segmentation=hiding.segmentation,
     )
 
 
-def with_empty(masks: Array) -> Array:
-    """The empty coalition first."""
-    return np.vstack([np.zeros((1, masks.shape[1]), dtype=bool), masks])
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """Coalitions and the background rows of each."""
+
+    drawn: Drawn
+    places: Array  # (n, b) among the game's background rows
+
+    def rows(self, one: Game) -> Rows:
+        """As `Game.rows` lays them out."""
+        return one.rows(self.drawn.masks, self.places)
+
+    def told(self, scores: Array, backgrounds: int) -> Told:
+        """Mean scores, from those of the rows, (rows, t)."""
+        alone = scores[1 : 1 + backgrounds]  # (k, t)
+        by_row = scores[1 + backgrounds :].reshape(*self.places.shape, scores.shape[1])
+        return Told(
+            full=scores[0],
+            base=alone.mean(axis=0),
+            worth=by_row.mean(axis=1),
+            empty=alone[self.places].mean(axis=1),
+            shared=self.places.shape[1] == backgrounds,
+        )
 
 
-def within(task: KernelShapTask, spent: BudgetSpent) -> tuple[Game, Plan]:
-    """The best use of the rows that are left: fewer coalitions, then fewer background rows.
+def question(task: KernelShapTask, rng: Rng) -> Question:
+    """Draw coalitions as planned, and deal each draw its background rows."""
+    drawn, there = draw(task.spending, rng), len(task.game.backgrounds)
+    if task.per_coalition == there:
+        places = np.broadcast_to(np.arange(there), (len(drawn.masks), there))
+    else:
+        hands = dealt(there, task.spending.draws, task.per_coalition, rng)
+        places = np.repeat(hands, drawn.per_draw, axis=0)
+    return Question(drawn, places)
+
+
+def within(task: KernelShapTask, spent: BudgetSpent) -> KernelShapTask:
+    """The best use of the rows that are left: fewer coalitions, then fewer background rows, all shared.
 
     Raises what was thrown when not even one background row can be afforded.
     """
     players, rows = task.game.players, spent.left - 1
     needed = fewest(players) - 1  # the full coalition is the instance's own row
-    backgrounds = min(len(task.game.backgrounds), rows // needed)
+    backgrounds = min(task.per_coalition, rows // needed)
     if backgrounds < 1:
         raise spent
-    coalitions = 1 + rows // backgrounds
-    return task.game.over(backgrounds), plan(players, coalitions, paired=task.spending.paired)
+    spending = plan(players, 1 + rows // backgrounds, paired=task.spending.paired)
+    return KernelShapTask(task.game.over(backgrounds), spending, backgrounds)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Solution:
-    """Values of all targets; standard_errors is None when too few draws tell nothing about it."""
+def quality(task: KernelShapTask, found: Solution) -> tuple[Mapping[str, float], ...]:
+    """How many coalitions and rows each, how additive the game is, and whether nothing was drawn."""
+    shared = {
+        "coalitions": float(task.coalitions),
+        "background_rows": float(task.per_coalition),
+        **({"exact": 1.0} if task.spending.exact else {}),
+    }
+    return tuple(shared | {"weighted_r2": float(r2)} for r2 in found.weighted_r2)
 
-    values: Array  # (t, players)
-    standard_errors: Array | None  # (t, players)
-    weighted_r2: Array  # (t,), 1 when the game is additive
 
-
-def solve(drawn: Drawn, worth: Array, *, empty: Array, full: Array) -> Solution:
-    """Weighted least squares under the constraint that the values sum to full - empty, (t,) each.
-
-    phi = (full - empty) / M + beta with beta summing to 0, so that the share of a coalition's size can be
-    taken from both sides: worth - empty - (full - empty) |S| / M = (z - |S| / M) . beta.
-    """
-    players = drawn.masks.shape[1]
-    share = drawn.masks.mean(axis=1, keepdims=True)  # (n, 1)
-    gain = full - empty  # (t,)
-    response = worth - empty - gain * share  # (n, t)
-    design = drawn.masks - share  # (n, players), every row sums to 0
-    weighted = design * drawn.weights[:, None]
-    gram = weighted.T @ design
-    # Rows of the design say nothing about the mean of beta: this term, and nothing else, makes it 0.
-    inverse = np.linalg.inv(gram + (gram.trace() or 1.0) / players**2)
-    pull = weighted @ inverse  # (n, players): beta = pull' response
-    beta = pull.T @ response  # (players, t)
-    residual = response - design @ beta
-    return Solution(
-        values=(gain / players + beta).T,
-        standard_errors=standard_errors(drawn, pull, residual, np.einsum("ij,ij->i", pull, design)),
-        weighted_r2=explained(drawn.weights, worth, residual),
+def cut_short(wanted: KernelShapTask, task: KernelShapTask) -> str:
+    """What the budget left of the plan."""
+    return (
+        f"the budget allowed {task.coalitions} of {wanted.coalitions} coalitions over {task.per_coalition} "
+        f"of {wanted.per_coalition} background rows; raise max_queries or the deadline"
     )
 
 
-def explained(weights: Array, worth: Array, residual: Array) -> Array:
-    """Weighted R^2, (t,); 1 where the worth of all coalitions is the same."""
-    if not len(weights):
-        return np.ones(worth.shape[1])
-    total = weights @ (worth - np.average(worth, axis=0, weights=weights)) ** 2
-    return np.asarray(1 - weights @ residual**2 / np.where(total > 0, total, 1))
+def few_rows(task: KernelShapTask) -> list[str]:
+    """Which part of the background was looked at, if not all."""
+    there, used = task.game.hiding.backgrounds, task.per_coalition
+    if used == there:
+        return []
+    if task.spending.exact:
+        return [f"averaged over {used} of {there} background rows; raise num_background for more"]
+    return [f"each coalition is averaged over its own {used} of {there} background rows"]
 
 
-def standard_errors(drawn: Drawn, pull: Array, residual: Array, leverage: Array) -> Array | None:
-    """Spread of the values over other draws, (t, players); None without two draws left to chance.
-
-    Each draw moves the values by pull x residual: a linearised ratio estimator under sampling without
-    replacement, (1 - chance) being the finite population correction (Särndal, Swensson & Wretman 1992,
-    section 5.5). Residuals are divided by 1 - leverage, the share that the fit has not absorbed.
-    """
-    starts = np.arange(0, len(pull), drawn.per_draw)
-    random = drawn.chances < 1
-    count = int(random.sum())
-    shape = (residual.shape[1], pull.shape[1])
-    if drawn.exact:
-        return np.zeros(shape)
-    if count < 2:  # noqa: PLR2004 a spread needs two
-        return None
-    spare = np.maximum(1 - np.add.reduceat(leverage, starts), FULL_LEVERAGE)[random, None]
-    uncertain = (1 - drawn.chances[random]) * count / (count - 1)
-    found = np.empty(shape)
-    for t, column in enumerate(residual.T):
-        moved = np.add.reduceat(pull * column[:, None], starts)[random] / spare  # (count, players)
-        found[t] = np.sqrt(uncertain @ (moved - moved.mean(axis=0)) ** 2)
-    return found
-
-
-def remarks(
-    task: KernelShapTask, one: Game, spending: Plan, found: Solution, *, complete: bool
-) -> list[str]:
-    """What a reader must know before trusting the values."""
-    warnings = []
-    there, used = one.hiding.backgrounds, len(one.backgrounds)
-    if not complete:
-        before, after = (2 + one_plan.draws * one_plan.per_draw for one_plan in (task.spending, spending))
-        warnings.append(
-            f"the budget allowed {after} of {before} coalitions over {used} of {len(task.game.backgrounds)} "
-            "background rows; raise max_queries or the deadline"
-        )
-    elif used < there:
-        warnings.append(f"averaged over {used} of {there} background rows; raise num_background for more")
-    if found.standard_errors is None:
-        warnings.append("so few coalitions leave a bias and no standard errors; raise num_samples")
-    return warnings
+def doubts(found: Solution) -> list[str]:
+    """What a reader must know of the values' precision."""
+    if found.standard_errors is not None:
+        return []
+    return ["so few coalitions leave a bias and no standard errors; raise num_samples"]
 
 
 KERNEL_SHAP = Method(

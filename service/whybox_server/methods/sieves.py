@@ -15,6 +15,7 @@ from math import ceil, floor, log
 from whybox_server.core.query import Query, Reply
 from whybox_server.methods.subsets import Sets, Subset
 
+ROUNDING = 1e-9  # of an exponent: a threshold on the border counts as inside
 LOWEST = 9.0  # thresholds reach down to (1 - epsilon) m / (9 k^2)
 
 
@@ -67,25 +68,38 @@ def sieve(sets: Sets, order: list[int], k: int, epsilon: float) -> Generator[Que
         best = segment if sets.gain(segment) >= sets.gain(best) else best  # the latest of equals
     if sets.gain(best) <= 0:
         return []
-    sieves = [Sieve(threshold / k) for threshold in thresholds(sets.gain(best), k, epsilon)]
+    taus = thresholds(sets.gain(best), k, epsilon, anchor(sets, order, k))
+    sieves = [Sieve(tau / k) for tau in taus]
     while True:
         for each in sieves:
             each.advance(sets, order, k)
-        if sets.spent or all(each.done(order, k) for each in sieves):
-            break
         live = [each for each in sieves if not each.done(order, k)]
+        if sets.spent or not live:
+            break
         yield from sets.ask([subset for each in live for subset in each.ahead(sets, order)])
     return max([[best], *(each.kept for each in sieves)], key=lambda kept: sets.values[frozenset(kept)])
 
 
-def thresholds(best: float, k: int, epsilon: float) -> list[float]:
-    """All (1 - epsilon)^i in [(1 - epsilon) m / (9 k^2), m k], falling; m is the best gain alone."""
+def anchor(sets: Sets, order: list[int], k: int) -> float:
+    """The threshold that keeps k segments when they add what they add alone.
+
+    The paper's thresholds are powers of 1 - epsilon, since it does not know any scale beforehand; what
+    it proves needs their spacing only. Through this one, the k largest of a sum of weights are found,
+    and the unit of the score does not matter.
+    """
+    gains = sorted((sets.gain(segment) for segment in order), reverse=True)
+    kth = gains[min(k, len(gains)) - 1]
+    return k * (kth if kth > 0 else gains[0])
+
+
+def thresholds(best: float, k: int, epsilon: float, anchor: float = 1.0) -> list[float]:
+    """All anchor (1 - epsilon)^i in [(1 - epsilon) m / (9 k^2), m k], falling; m is the best gain alone."""
     base = log(1 - epsilon)
-    first = ceil(log(best * k) / base)
-    last = floor(log((1 - epsilon) * best / (LOWEST * k * k)) / base)
-    return [(1 - epsilon) ** i for i in range(first, last + 1)]
+    first = ceil(log(best * k / anchor) / base - ROUNDING)
+    last = floor(log((1 - epsilon) * best / (LOWEST * k * k * anchor)) / base + ROUNDING)
+    return [anchor * (1 - epsilon) ** i for i in range(first, last + 1)]
 
 
 def thresholds_at_most(k: int, epsilon: float) -> int:
     """How many thresholds there can be, whatever the best gain."""
-    return 2 + floor(-log(LOWEST * k**3) / log(1 - epsilon))
+    return 2 + floor(ROUNDING - log(LOWEST * k**3) / log(1 - epsilon))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from whybox_server.core.rows import Array, Rows
-from whybox_server.methods.coalitions import Game
+from whybox_server.methods.coalitions import Game, dealt
 from whybox_server.methods.method import Rng
 
 
@@ -34,7 +34,7 @@ class Moments:
     @property
     def standard_errors(self) -> Array | None:
         """Of the means, (t, players); None after a single permutation."""
-        if self.count < 2:  # noqa: PLR2004 a spread needs two
+        if self.count < 2:  # a spread needs two
             return None
         return np.asarray(np.sqrt(self.squares / (self.count * (self.count - 1))))
 
@@ -42,10 +42,8 @@ class Moments:
 def drawn(one: Game, count: int, per_coalition: int, rng: Rng) -> Walks:
     """Random orders; over a round, each background row is drawn as often as another, give or take one."""
     ranks = rng.permuted(np.tile(np.arange(one.players), (count, 1)), axis=1)
-    there, needed = len(one.backgrounds), count * per_coalition
-    decks = np.tile(np.arange(there), (-(-needed // there), 1))
-    backgrounds = rng.permuted(decks, axis=1).ravel()[:needed]
-    return Walks(ranks, backgrounds.reshape(count, per_coalition))
+    places = dealt(len(one.backgrounds), count, per_coalition, rng)
+    return Walks(ranks, one.backgrounds[places])
 
 
 def rows_of(one: Game, walks: Walks, first: int, *, antithetic: bool) -> Rows:

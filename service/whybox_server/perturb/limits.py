@@ -93,7 +93,7 @@ def span_of(
 
 def refuse_outside(array: Array, nothing: Array, given: Sequence[float]) -> None:
     """Raises InvalidRequest for a range that is none, or that leaves the instance or "absent" out."""
-    if len(given) != 2 or not given[0] < given[1]:  # noqa: PLR2004 - smallest and largest
+    if len(given) != 2 or not given[0] < given[1]:
         raise InvalidRequest.of(
             "feature_range", f"give two numbers, the smallest and the largest value, got {list(given)}"
         )

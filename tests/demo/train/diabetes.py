@@ -16,7 +16,6 @@ from sklearn.datasets import load_diabetes
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
-
 from tests.demo.train import common
 
 TREES = 100

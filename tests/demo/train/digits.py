@@ -13,7 +13,6 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
-
 from tests.demo.train import common
 from tests.models.graph import FLOAT, f32, model, node
 

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
-
 from tests.demo.train import common
 from tests.models.graph import FLOAT, model, node
+from torch import nn
 
 LABELS = ("nothing", "pulse", "ripple")
 CHANNELS = ("a", "b", "c")

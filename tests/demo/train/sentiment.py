@@ -14,7 +14,6 @@ from __future__ import annotations
 import numpy as np
 from onnx import NodeProto
 from sklearn.linear_model import LogisticRegression
-
 from tests.demo.train import common
 from tests.models.graph import FLOAT, STRING, f32, model, node
 

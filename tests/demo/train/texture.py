@@ -17,10 +17,9 @@ import torch
 from PIL import Image
 from skimage import data
 from skimage.filters import gaussian
-from torch import nn
-
 from tests.demo.train import common
 from tests.models.graph import FLOAT, model, node
+from torch import nn
 
 LABELS = ("brick", "grass", "gravel", "plain")
 SIDE = 224

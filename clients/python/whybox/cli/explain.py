@@ -127,7 +127,7 @@ def _planned(found: Plan) -> str:
 
 
 @contextmanager
-def _progress(wanted: bool | None) -> Iterator[OnProgress | None]:  # noqa: FBT001 - a flag of the command line
+def _progress(wanted: bool | None) -> Iterator[OnProgress | None]:
     """A bar on stderr that vanishes when the work is done; None when nobody would see it."""
     if not (sys.stderr.isatty() if wanted is None else wanted):
         yield None

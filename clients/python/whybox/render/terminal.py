@@ -6,6 +6,7 @@ With `color` off the text holds no escape code and says the same with marks.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image
@@ -163,7 +164,7 @@ def _sparks(values: Array) -> str:
 def _resampled(values: Array, columns: int) -> Array:
     """Means of `columns` equal stretches of time."""
     bounds = np.linspace(0, len(values), columns + 1).astype(int)
-    return np.array([values[lo:hi].mean() for lo, hi in zip(bounds[:-1], bounds[1:], strict=True)])
+    return np.array([values[lo:hi].mean() for lo, hi in pairwise(bounds)])
 
 
 def _legend() -> str:

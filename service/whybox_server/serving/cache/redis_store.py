@@ -160,7 +160,7 @@ class RedisStore:
         except Exception:  # noqa: BLE001  # not up, for whatever reason
             return False
 
-    def _spawn(self, work: Any) -> asyncio.Task[Any]:  # noqa: ANN401  # any coroutine
+    def _spawn(self, work: Any) -> asyncio.Task[Any]:  # any coroutine
         task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

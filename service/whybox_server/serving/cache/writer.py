@@ -51,7 +51,7 @@ class Limits(Protocol):
 class Writer:
     """Rows by tag on their way to Redis."""
 
-    def __init__(  # noqa: PLR0913  # one caller, RedisStore, that shares its insides
+    def __init__(  # one caller, RedisStore, that shares its insides
         self,
         client: Redis,
         counters: Counters,

@@ -135,7 +135,7 @@ def complete(given: ModelSpec, signature: Signature, cut: Cut, seen: Seen) -> Me
 def _is_binary(labels: tuple[str, ...], cut: Cut, score: ScoreKind) -> bool:
     sigmoid = bool(cut.note) and cut.link is Link.SIGMOID
     probability = score is ScoreKind.PROBABILITY
-    return score is not ScoreKind.VALUE and (len(labels) == 2 or (not labels and (sigmoid or probability)))  # noqa: PLR2004
+    return score is not ScoreKind.VALUE and (len(labels) == 2 or (not labels and (sigmoid or probability)))
 
 
 def _labels(given: ModelSpec, cut: Cut, outputs: int | None) -> tuple[str, ...]:

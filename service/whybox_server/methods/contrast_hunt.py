@@ -1,0 +1,187 @@
+"""Looks for one side of a contrast, by descent or by search, and says why when there is none.
+
+Which way is taken, and what a reader must know of it, is settled here; the ways themselves are
+`fista` and `contrast_search`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+import numpy as np
+
+from whybox_server.core.errors import BudgetSpent
+from whybox_server.core.query import Query, Reply
+from whybox_server.core.rows import Array
+from whybox_server.core.target import Space
+from whybox_server.methods.contrast_search import is_exact, search, states_of
+from whybox_server.methods.contrast_sides import Side
+from whybox_server.methods.estimates import Estimate, is_flat, probe
+from whybox_server.methods.fista import Descent, Found, Objective, search_weights
+from whybox_server.methods.method import Rng
+from whybox_server.methods.verdict import Verdict
+
+FLAT = (
+    "small steps change none of the scores, as with trees, labels or saturated outputs: "
+    "moves were searched directly instead of following gradients"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hunt:
+    """What is looked for and what is known beforehand. descent None: moves are searched."""
+
+    side: Side
+    verdict: Verdict
+    aim: Objective
+    descent: Descent | None
+    instance_scores: Array  # (outputs,)
+    nothing_scores: Array  # (outputs,)
+
+    @property
+    def start_scores(self) -> Array:
+        return self.nothing_scores if self.side.positive else self.instance_scores
+
+    def good(self, scores: Array) -> bool:
+        """Whether a row with these scores, (outputs,), is what is looked for."""
+        return bool(self.aim.good(self.aim.margin(scores[None]))[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quarry:
+    """What was found, or the reason why nothing was."""
+
+    side: Side
+    found: Found
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def hunt_for(
+    side: Side, verdict: Verdict, kappa: float, beta: float, descent: Descent | None, scores: Array
+) -> Hunt:
+    """A hunt, knowing the scores of the instance and of nothing, (2, outputs)."""
+    aim = Objective(margin_of(side, verdict), kappa, beta)
+    return Hunt(side, verdict, aim, descent, scores[0], scores[1])
+
+
+def margin_of(side: Side, verdict: Verdict) -> Callable[[Array], Array]:
+    """What shall become positive: the answer's lead, or another's over it."""
+    if side.positive:
+        return verdict.lead
+    return lambda scores: -verdict.lead(scores)
+
+
+def rivals_of(side: Side, verdict: Verdict) -> Callable[[Array], list[tuple[int, float]]]:
+    """The outputs whose weighted sum the margin is at a row's scores, as (output, weight)."""
+    sign = 1.0 if side.positive else -1.0
+
+    def rivals(scores: Array) -> list[tuple[int, float]]:
+        rival = verdict.rival(scores)
+        if rival is not None:
+            return [(verdict.winner, sign), (rival, -sign)]
+        steep = 2.0 if verdict.chosen.targets.space is Space.PROBABILITY else 1.0
+        return [(verdict.winner, steep * (sign if verdict.holds else -sign))]
+
+    return rivals
+
+
+def pursue(hunt: Hunt, rng: Rng) -> Generator[Query, Reply, Quarry]:
+    """The nearest row that does it, or the reason why there is none."""
+    if reason := hopeless(hunt):
+        return Quarry(hunt.side, Found(), reason)
+    if hunt.good(hunt.start_scores):
+        return Quarry(hunt.side, start_of(hunt), warnings=(needless(hunt),))
+    warnings: tuple[str, ...] = ()
+    found = Found()
+    if hunt.descent is not None:
+        try:
+            flat = yield from feels_nothing(hunt, rng)
+        except BudgetSpent:
+            return Quarry(hunt.side, Found(complete=False), missing(hunt, complete=False))
+        warnings = (FLAT,) if flat else how_felt(hunt.descent)
+        if not flat:
+            found = yield from search_weights(
+                hunt.side, hunt.aim, hunt.descent, rivals_of(hunt.side, hunt.verdict), rng
+            )
+    if found.rows is None and found.complete:
+        if hunt.descent is not None and FLAT not in warnings:
+            warnings = (*warnings, f"gradients led to no {named(hunt.side)}, so moves were searched directly")
+        found = yield from search(hunt.side, hunt.aim)
+    return Quarry(hunt.side, found, "" if found.rows else missing(hunt, complete=found.complete), warnings)
+
+
+def feels_nothing(hunt: Hunt, rng: Rng) -> Generator[Query, Reply, bool]:
+    """Whether small steps from the start change no scores. Lets BudgetSpent pass."""
+    assert hunt.side.moved is not None  # a descent has amounts
+    steps = probe(hunt.side.moves.count, rng)
+    reply = yield Query(hunt.side.moved(np.zeros_like(steps), steps))
+    return is_flat(hunt.start_scores, reply.scores)
+
+
+def hopeless(hunt: Hunt) -> str:
+    """Why nothing can be found, before anything is asked; "" if something may."""
+    name = hunt.verdict.name
+    if not hunt.side.positive:
+        if len(hunt.side.moves.units):
+            return ""
+        return "nothing can be added: every element is as far from nothing there as its range allows"
+    if not len(hunt.side.moves.units):
+        return "the instance is the value for nothing there; give another baseline"
+    if np.array_equal(hunt.instance_scores, hunt.nothing_scores):
+        return (
+            "the model says the same of the instance and of nothing there, so nothing must be there for "
+            f"{name!r}; give another baseline"
+        )
+    return ""
+
+
+def start_of(hunt: Hunt) -> Found:
+    """The start itself, which does it already."""
+    state = np.zeros(hunt.side.moves.count, int)
+    return Found(hunt.side.moves.rows(state[None]), hunt.start_scores, 0.0, state=state)
+
+
+def needless(hunt: Hunt) -> str:
+    return (
+        f"of nothing there at all the model says {hunt.verdict.name!r} already, so the pertinent positive is "
+        "empty; another baseline may show more"
+    )
+
+
+def missing(hunt: Hunt, *, complete: bool) -> str:
+    """Why there is none after a search."""
+    name = hunt.verdict.name
+    if not complete:
+        return "the budget ended before one was found; raise max_queries or the deadline"
+    kappa = hunt.aim.kappa
+    if hunt.side.positive and not hunt.good(hunt.instance_scores):
+        lead = float(hunt.verdict.lead(hunt.instance_scores[None])[0])
+        return f"the instance itself is ahead by {lead:.4g} only, and kappa is {kappa:g}; lower kappa"
+    what = f"is {name!r}" if hunt.side.positive else f"is anything but {name!r}"
+    margin = f" by a margin of {kappa:g}" if kappa else ""
+    if hunt.descent is None and is_exact(hunt.side.moves):
+        return f"none exists: of all {states_of(hunt.side.moves)} combinations none {what}{margin}"
+    remedy = "a wider feature_range, another baseline, or more c_steps may show one"
+    return f"none found: of the rows that were tried none {what}{margin}; {remedy}"
+
+
+def named(side: Side) -> str:
+    return "pertinent positive" if side.positive else "pertinent negative"
+
+
+def how_felt(descent: Descent) -> tuple[str, ...]:
+    """A word on gradients that are estimated."""
+    estimate: Estimate | None = descent.estimate
+    if estimate is None or estimate.pairs == estimate.segments:
+        return ()
+    return (
+        f"gradients were estimated from {estimate.pairs} random directions of {estimate.segments}: "
+        "another seed may find another contrast",
+    )
+
+
+def without_repeats(quarries: list[Quarry]) -> tuple[str, ...]:
+    """The warnings of all, each once."""
+    return tuple(dict.fromkeys(warning for quarry in quarries for warning in quarry.warnings))

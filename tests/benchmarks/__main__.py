@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 from rich.table import Table
-from tests.benchmarks import overhead_rows, peers, promises, speed, streak_bench
+from tests.benchmarks import overhead_rows, pda_bench, peers, promises, speed, streak_bench
 from tests.benchmarks.row import Row
 
 ROWS: tuple[tuple[str, Callable[[], list[Row]]], ...] = (
@@ -28,6 +28,7 @@ ROWS: tuple[tuple[str, Callable[[], list[Row]]], ...] = (
     ("ready", promises.ready),
     ("peers", peers.peers),
     ("streak", streak_bench.rows),
+    ("prediction difference and rise", pda_bench.rows),
 )
 
 

@@ -17,6 +17,7 @@ from whybox_server.core.rows import Array
 from whybox_server.core.spec import Modality, ScoreKind, TabularSpec, TextSpec
 from whybox_server.core.target import Choice, Space, Targets
 from whybox_server.engine.drive import run
+from whybox_server.methods import sieves
 from whybox_server.methods.guarantees import ratio
 from whybox_server.methods.method import violations
 from whybox_server.methods.sieves import thresholds, thresholds_at_most
@@ -96,17 +97,20 @@ def wild(seed: int, n: int = 14) -> Value:
 @pytest.mark.parametrize("epsilon", [0.2, 0.5, 0.7])
 @pytest.mark.parametrize("make", [coverage, wild])
 @pytest.mark.parametrize("k", [1, 4])
-def test_all_sieves_at_once_find_what_the_paper_finds_one_element_at_a_time(make, epsilon: float, k: int):
-    """The oracle starts and drops thresholds as the stream goes by."""
+def test_all_sieves_at_once_find_what_the_paper_finds_one_element_at_a_time(
+    make, epsilon: float, k: int, monkeypatch
+):
+    """The oracle starts and drops thresholds as the stream goes by: powers of 1 - epsilon, and as we place them."""
     for seed in SEEDS:
         f = make(seed)
-        found = choose(f, 14, seed, k=k, epsilon=epsilon, fill=False)
+        value = on_sets(f, 14)
         rng = np.random.default_rng(seed)
         stream = [int(u) for u in rng.permutation(14)]  # what the method draws of the same seed
-        expected = oracle.streamed(on_sets(f, 14), stream, k, epsilon)
-        value = on_sets(f, 14)
-        assert value(frozenset(found.segments)) == pytest.approx(value(expected), abs=1e-12)
-        assert set(found.segments) == set(expected)
+        kth = sorted((value(frozenset({u})) for u in range(14)), reverse=True)[k - 1] * (1 - 1e-4)
+        for anchor in (k * kth, 1.0):
+            monkeypatch.setattr(sieves, "anchor", lambda *_, anchor=anchor: anchor)
+            found = choose(f, 14, seed, k=k, epsilon=epsilon, fill=False)
+            assert set(found.segments) == oracle.streamed(value, stream, k, epsilon, anchor)
 
 
 @EVERY_STRATEGY
@@ -145,8 +149,9 @@ def test_the_number_of_thresholds_is_the_papers(k: int, counts: tuple[int, ...])
             taus = thresholds(m, k, epsilon)
             assert abs(len(taus) - count) <= 1
             assert len(taus) <= thresholds_at_most(k, epsilon)
-            assert taus[0] <= m * k < taus[0] / (1 - epsilon) * (1 + 1e-12)
-            assert taus[-1] >= (1 - epsilon) * m / (9 * k * k) > taus[-1] * (1 - epsilon) * (1 - 1e-12)
+            least, most, rounding = (1 - epsilon) * m / (9 * k * k), m * k, 1 + 1e-8
+            assert taus[0] / rounding <= most <= taus[0] / (1 - epsilon) * rounding
+            assert taus[-1] * (1 - epsilon) / rounding <= least <= taus[-1] * rounding
             assert np.allclose(np.divide(taus[1:], taus[:-1]), 1 - epsilon)
 
 
@@ -199,14 +204,14 @@ def test_lazy_greedy_is_greedy_on_submodular_scores_with_fewer_questions():
     assert saved / len(SEEDS) > 40  # of 142
 
 
-def test_a_sum_of_weights_has_its_largest_found_in_some_order():
-    """Modular f, small epsilon: the top k in at least one of a few orders; greedy always."""
-    weights = np.random.default_rng(1).random(12)
+def test_of_a_sum_of_weights_the_largest_are_found_in_every_order_and_unit():
+    """Modular f: the top k, whatever the seed, the epsilon and the scale of the score."""
+    weights = np.random.default_rng(1).random(12) - 0.2
     top = set(np.argsort(-weights)[:3].tolist())
-    found = [
-        set(choose(lambda rows: rows @ weights, 12, seed, k=3, epsilon=0.05).segments) for seed in range(10)
-    ]
-    assert top in found
+    for seed in range(10):
+        for epsilon, scale in ((0.05, 1.0), (0.7, 1.0), (0.7, 37.0), (0.9, 1e-3)):
+            f = lambda rows: scale * (rows @ weights)  # noqa: E731 used at once
+            assert set(choose(f, 12, seed, k=3, epsilon=epsilon, fill=False).segments) == top
     assert set(choose(lambda rows: rows @ weights, 12, k=3, strategy=Strategy.GREEDY).segments) == top
 
 

@@ -8,6 +8,7 @@ so. The paper's jitter is left out: it guards fine masks against artefacts, and 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -147,17 +148,19 @@ def meaningful_perturbation(task: Task, _params: MeaningfulPerturbationParams, r
     chosen = task.subject.targets.choose(scores[0])
     found = {output: seat(task, output, scores) for output in chosen.indices}
     players = [player for player in found.values() if player is not None]
-    steps = 0
-    complete = True
+    steps, left = 0, None
     try:
         while players and steps < task.iterations:
             players = yield from step(task, players, (steps + 1) / task.iterations, rng)
             steps += 1
         players = yield from looked(task, players)
     except BudgetSpent as spent:
-        complete = False
-        if spent.left >= len(players):
+        left = spent.left
+    if left is not None and left >= len(players):
+        # Where the last step has led is better, as a rule, than where it came from.
+        with suppress(BudgetSpent):
             players = yield from looked(task, players)
+    complete = left is None
     found |= {player.output: player for player in players}
     warnings = (
         *task.veil.warnings,
@@ -183,7 +186,8 @@ def remarks(task: Task, chosen: Chosen, found: Mapping[int, Player | None]) -> l
         if not player.falls:
             said.append(f"{label}: hiding everything does not lower the score; another baseline may")
         if not np.ptp(player.best.mask):
-            said.append(f"{label}: no region was found that is better than a uniform mask; lower size_weight")
+            remedy = "raise iterations" if task.rules.game is Game.AREA else "lower size_weight"
+            said.append(f"{label}: no region was found that is better than a uniform mask; {remedy}")
         if missed:
             said.append(
                 f"{label}: the mask's area is {player.best.mask.mean():.3f}, not yet {task.rules.area}"

@@ -81,10 +81,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Visited:
-    """Mean and variance of the targets' scores over the rows of some parts."""
+    """How the targets' scores without some parts differ from the instance's."""
 
     parts: Array  # (k,)
-    means: Array  # (t, k)
+    means: Array  # (t, k): mean differences, exactly 0 where no row differs
     variances: Array  # (t, k) of the means
 
 
@@ -158,8 +158,9 @@ def prediction_difference(task: Task, params: PredictionDifferenceParams, rng: R
         if not found:
             instance_scores = reply.scores[0]
             chosen = task.subject.targets.choose(instance_scores)
+            own = read(chosen, instance_scores[None])
         scores = read(chosen, reply.scores[lead:])
-        found.append(visited(removal, parts[:count], scores, shares[: len(scores)]))
+        found.append(visited(removal, parts[:count], scores - own, shares[: len(scores)]))
         if count < len(parts):
             break
     return attribution(task, params, chosen, instance_scores, found)
@@ -189,12 +190,12 @@ def read(chosen: Chosen, scores: Array) -> Array:
     return chosen.of(scores) if probabilities is None else probabilities
 
 
-def visited(removal: Removal, parts: Array, scores: Array, shares: Array) -> Visited:
+def visited(removal: Removal, parts: Array, differences: Array, shares: Array) -> Visited:
     """Rows, part after part, (n, t), to each part's mean."""
     draws = removal.draws[parts]
     starts = np.cumsum(draws) - draws
-    means = np.add.reduceat(scores * shares[:, None], starts, axis=0)  # (k, t)
-    off = (scores - np.repeat(means, draws, axis=0)) ** 2
+    means = np.add.reduceat(differences * shares[:, None], starts, axis=0)  # (k, t)
+    off = (differences - np.repeat(means, draws, axis=0)) ** 2
     between = np.add.reduceat(off, starts, axis=0) / np.maximum(draws - 1, 1)[:, None]
     return Visited(parts, means.T, (between * removal.noise[parts][:, None]).T)
 
@@ -216,9 +217,9 @@ def attribution(
     """Evidence of the parts that were visited, spread over the units."""
     removal, scale = task.removal, scale_of(chosen, params.training_count)
     parts = np.concatenate([one.parts for one in found])
-    means = np.hstack([one.means for one in found])  # (t, visited)
-    errors = np.hstack([one.variances for one in found]) * scale.slope(means) ** 2
     own = read(chosen, instance_scores[None])[0]  # (t,)
+    means = own[:, None] + np.hstack([one.means for one in found])  # (t, visited)
+    errors = np.hstack([one.variances for one in found]) * scale.slope(means) ** 2
     table = np.zeros((2 * len(own) + 1, len(removal.draws)))  # evidence, squared errors, and 1
     table[:, parts] = np.vstack([scale.of(own)[:, None] - scale.of(means), errors, np.ones(len(parts))])
     sums = removal.spread(table)

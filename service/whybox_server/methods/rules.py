@@ -8,23 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
 from whybox_server.core.errors import BudgetSpent
 from whybox_server.core.query import Query, Reply
 from whybox_server.core.rows import Array
-from whybox_server.methods.bandit import Search, Tally, Tosses, best_arms
+from whybox_server.methods.bandit import Search, Tally, Tosses, best_arms, lower, upper
 from whybox_server.methods.certificate import Certificate, tried
 from whybox_server.perturb.predicates import Conditions, Drawn, Literals, Rng
 
 T = TypeVar("T")
+Asking: TypeAlias = "Generator[Query, Reply, T]"
+Key: TypeAlias = "frozenset[int]"
 
-MOST_ROWS = 100_000  # of one explanation: rules that differ by too little could be compared for ever
-PER_ARM=15
-PER_BEAM=2
-MOST_TRIED = 5_000  # rows on one rule's certificate: a precision at the very threshold is never decided
+MOST_ROWS = 20_000  # of one search: rules that differ by too little could be compared for ever
+MOST_TRIED = 2_000  # rows on one rule's certificate: a precision at the very threshold is never decided
+MOST_PER_RULE = 25  # rows that a level spends on comparing rules, per rule
+MOST_PER_BEAM = 4  # and batches, per rule that goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,26 @@ class Plan:
     longest: int
     stop_on_first: bool
 
+    def contest(self, coverage: Array) -> Search:
+        """How the rules of one level are compared, given what each covers."""
+        most = MOST_PER_RULE * len(coverage) + MOST_PER_BEAM * self.batch * self.beam
+        return Search(self.beam, self.tolerance, self.delta, self.batch, most, self.threshold, coverage)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """Rows drawn under a rule: which predicates hold, (n, predicates), and whether they agree, (n,)."""
+
+    holds: Array
+    agrees: Array
+
+    def plus(self, other: Pool) -> Pool:
+        return Pool(np.vstack([self.holds, other.holds]), np.append(self.agrees, other.agrees))
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
-    """A rule that was tried: fresh rows, what they say, and the last of them as examples."""
+    """A rule that was tried on fresh rows, and what these say."""
 
     rule: Literals
     coverage: float
@@ -51,8 +69,6 @@ class Trial:
     precision: float
     bound: float
     accepted: bool
-    drawn: Drawn
-    agrees: Array  # (rows drawn,) bool
 
 
 @dataclass(slots=True, eq=False)
@@ -62,137 +78,138 @@ class Notebook:
     conditions: Conditions
     agree: Callable[[Array], Array]  # (n, outputs) scores -> (n,) bool
     rng: Rng
-    rows: int = 0
-    tallies: dict[frozenset[int], tuple[int, int]] = field(default_factory=dict)
-    pools: dict[frozenset[int], tuple[Array, Array]] = field(default_factory=dict)  # holds, agrees
-    trials: dict[frozenset[int], Trial] = field(default_factory=dict)
-    latest: dict[frozenset[int], tuple[Drawn, Array]] = field(default_factory=dict)
+    rows: int = 0  # asked
+    pools: dict[Key, Pool] = field(default_factory=dict)
+    trials: dict[Key, Trial] = field(default_factory=dict)
+    known: Array = field(init=False)  # (different rows,) int8: -1 not asked yet, 1 agrees
+
+    def __post_init__(self) -> None:
+        self.known = np.full(self.conditions.different or 0, -1, dtype=np.int8)
 
     def best(self) -> Trial | None:
-        """The accepted rule with the largest coverage, or the one with the highest bound."""
+        """The accepted rule with the largest coverage, or else the one with the highest bound."""
         trials = list(self.trials.values())
         accepted = [trial for trial in trials if trial.accepted]
         if accepted:
             return max(accepted, key=lambda trial: (trial.coverage, trial.bound))
         return max(trials, key=lambda trial: (trial.bound, trial.coverage), default=None)
 
-    def note(self, rules: Sequence[Literals], counts: Array, drawn: Drawn, scores: Array) -> Array:
-        """Write down answers; returns how many rows of each rule agree, (rules,)."""
-        agrees = self.agree(scores)
-        ends = np.cumsum(counts)
-        heads = np.zeros(len(rules), dtype=np.int64)
-        self.rows += len(agrees)
-        for i in np.flatnonzero(counts):
-            part = slice(int(ends[i] - counts[i]), int(ends[i]))
-            heads[i] = np.count_nonzero(agrees[part])
-            key = frozenset(rules[i])
-            n, k = self.tallies.get(key, (0, 0))
-            self.tallies[key] = n + int(counts[i]), k + int(heads[i])
-            at = np.arange(part.start, part.stop)
-            self.latest[key] = Drawn(drawn.rows.take(at), drawn.holds[part]), agrees[part]
-            if self.conditions.inherited:
-                self._pool(key, drawn.holds[part], agrees[part])
-        return heads
-
-    def _pool(self, key: frozenset[int], holds: Array, agrees: Array) -> None:
-        before = self.pools.get(key)
-        if before is not None:
-            holds, agrees = np.vstack([before[0], holds]), np.append(before[1], agrees)
-        self.pools[key] = holds, agrees
-
     def tally(self, rules: Sequence[Literals]) -> Tally:
         """What is known of each rule."""
-        known = [self.tallies.get(frozenset(rule), (0, 0)) for rule in rules]
-        pairs = np.array(known, dtype=np.int64).reshape(-1, 2)
-        return Tally(pairs[:, 0], pairs[:, 1])
+        pools = [self.pools.get(frozenset(rule)) for rule in rules]
+        tosses = [0 if pool is None else len(pool.agrees) for pool in pools]
+        heads = [0 if pool is None else np.count_nonzero(pool.agrees) for pool in pools]
+        return Tally(np.array(tosses, dtype=np.int64), np.array(heads, dtype=np.int64))
 
     def inherit(self, rule: Literals) -> None:
-        """Rows of the rule without its last predicate, where this one holds too, are rows of the rule."""
+        """Rows under the rule but for its last predicate, where this one holds too, are under the rule."""
         key = frozenset(rule)
-        parent = self.pools.get(key - {rule[-1]})
-        if key in self.tallies or parent is None:
-            return
-        held = parent[0][:, rule[-1]]
-        self.pools[key] = parent[0][held], parent[1][held]
-        self.tallies[key] = int(held.sum()), int(parent[1][held].sum())
+        shorter = self.pools.get(key - {rule[-1]})
+        if key not in self.pools and shorter is not None:
+            held = shorter.holds[:, rule[-1]]
+            self.pools[key] = Pool(shorter.holds[held], shorter.agrees[held])
+
+    def keep(self, rule: Literals, pool: Pool) -> None:
+        """Add rows drawn under a rule."""
+        key = frozenset(rule)
+        self.pools[key] = self.pools[key].plus(pool) if key in self.pools else pool
+
+    def ask(self, drawn: Drawn) -> Generator[Query, Reply, Array]:
+        """Which rows agree, (n,) bool; rows that were asked before are not asked again."""
+        if drawn.ids is None:
+            self._charge(len(drawn.rows))
+            return self.agree((yield Query(drawn.rows)).scores)
+        ids, first = np.unique(drawn.ids, return_index=True)
+        new = self.known[ids] < 0
+        if new.any():
+            self._charge(int(new.sum()))
+            reply = yield Query(drawn.rows.take(first[new]))
+            self.known[ids[new]] = self.agree(reply.scores)
+        return self.known[drawn.ids] == 1
+
+    def _charge(self, rows: int) -> None:
+        if self.rows + rows > MOST_ROWS:
+            raise BudgetSpent(rows, left=0)
+        self.rows += rows
 
 
-def answered(
-    tosses: Tosses[T], rules: Sequence[Literals], notes: Notebook
-) -> Generator[Query, Reply, T]:
+def answered(tosses: Tosses[T], rules: Sequence[Literals], notes: Notebook) -> Asking[T]:
     """Turn tosses of arms into rows under rules."""
     try:
         counts = next(tosses)
         while True:
-            needed = int(counts.sum())
-            if notes.rows + needed > MOST_ROWS:
-                raise BudgetSpent(needed, left=0)
             drawn = notes.conditions.draw(rules, counts, notes.rng)
-            reply = yield Query(drawn.rows)
-            counts = tosses.send(notes.note(rules, counts, drawn, reply.scores))
+            agrees = yield from notes.ask(drawn)
+            heads = np.zeros(len(rules), dtype=np.int64)
+            ends = np.cumsum(counts)
+            for i in np.flatnonzero(counts):
+                part = slice(int(ends[i] - counts[i]), int(ends[i]))
+                heads[i] = np.count_nonzero(agrees[part])
+                notes.keep(rules[i], Pool(drawn.holds[part], agrees[part]))
+            counts = tosses.send(heads)
     except StopIteration as done:
         found: T = done.value
         return found
 
 
-def search(plan: Plan, notes: Notebook) -> Generator[Query, Reply, None]:
+def search(plan: Plan, notes: Notebook) -> Asking[None]:
     """Beam search (algorithm 2); what it finds is in the notebook, also when it is ended early.
 
-    A rule only grows while it could still cover more than the best one accepted.
+    A rule only grows while it could still cover more than the best one accepted. When none is
+    accepted, the most precise one of all beams is tried, to have fresh rows for what is said of it.
     """
+    yield from try_out(plan, notes, [()])
     beam: list[Literals] = [()]
-    yield from try_out(plan, notes, beam)
+    carried: list[Literals] = []
     for _ in range(plan.longest):
         best = notes.best()
         accepted = best is not None and best.accepted
         if accepted and plan.stop_on_first:
             return
-        floor = best.coverage if best is not None and best.accepted else 0.0
-        candidates, coverage = extensions(notes.conditions, beam, floor)
-        candidates_left = [i for i, rule in enumerate(candidates) if frozenset(rule) not in notes.trials]
-        candidates = [candidates[i] for i in candidates_left]
+        floor = best.coverage if best is not None and accepted else 0.0
+        candidates, coverage = extensions(notes, beam, floor)
         if not candidates:
-            return
-        if notes.conditions.inherited:
-            for rule in candidates:
-                notes.inherit(rule)
-        look = Search(
-            plan.beam, plan.tolerance, plan.delta, plan.batch, PER_ARM*len(candidates)+PER_BEAM*plan.batch*plan.beam, plan.threshold, coverage[candidates_left]
-        )
-        chosen, tally = yield from answered(best_arms(notes.tally(candidates), look), candidates, notes)
+            break
+        for rule in candidates:
+            notes.inherit(rule)
+        tosses = best_arms(notes.tally(candidates), plan.contest(coverage))
+        chosen, tally = yield from answered(tosses, candidates, notes)
         beam = [candidates[i] for i in chosen]
-        from whybox_server.methods.bandit import upper
-        hope=upper(Tally(tally.tosses[chosen],tally.heads[chosen]), np.log(1/plan.delta))>=plan.threshold
-        if hope.any():
-            yield from try_out(plan, notes, [r for r,h in zip(beam,hope) if h])
+        carried += beam
+        hopeful = upper(tally, np.log(1 / plan.delta))[chosen] >= plan.threshold
+        promising = [rule for rule, may in zip(beam, hopeful, strict=True) if may]
+        yield from try_out(plan, notes, promising)
+    untried = [rule for rule in carried if frozenset(rule) not in notes.trials]
+    if untried and not any(trial.accepted for trial in notes.trials.values()):
+        bounds = lower(notes.tally(untried), np.log(1 / plan.delta))
+        yield from try_out(plan, notes, [untried[int(np.argmax(bounds))]])
 
 
-def extensions(
-    conditions: Conditions, beam: Sequence[Literals], floor: float
-) -> tuple[list[Literals], Array]:
-    """Rules of the beam with one more predicate that cover more than `floor`, and their coverage."""
-    found: dict[frozenset[int], Literals] = {}
+def extensions(notes: Notebook, beam: Sequence[Literals], floor: float) -> tuple[list[Literals], Array]:
+    """Untried rules of the beam with one more predicate that cover more than `floor`, and how much."""
+    conditions = notes.conditions
+    found: dict[Key, Literals] = {}
     for rule in beam:
         for predicate in range(len(conditions.texts)):
             longer = conditions.extended(rule, predicate)
-            if longer is not None:
+            if longer is not None and frozenset(longer) not in notes.trials:
                 found.setdefault(frozenset(longer), longer)
     rules = list(found.values())
     coverage = conditions.coverage(rules)
-    kept = np.flatnonzero(coverage > floor)
+    kept = np.flatnonzero((coverage > floor) & (coverage >= conditions.least))
     return [rules[i] for i in kept], coverage[kept]
 
 
-def try_out(plan: Plan, notes: Notebook, rules: Sequence[Literals]) -> Generator[Query, Reply, None]:
-    """Ask fresh rows under each rule until its certificate is decided."""
+def try_out(plan: Plan, notes: Notebook, rules: Sequence[Literals]) -> Asking[None]:
+    """Draw fresh rows under each rule until its certificate is decided."""
+    if not rules:
+        return
     numbers = len(notes.trials) + 1 + np.arange(len(rules))
-    fresh = Tally.empty(len(rules))
-    steps = tried(plan.certificate, fresh, numbers, plan.batch, MOST_TRIED)
+    steps = tried(plan.certificate, Tally.empty(len(rules)), numbers, plan.batch, MOST_TRIED)
     tally = yield from answered(steps, rules, notes)
     bounds, accepted = plan.certificate.bound(tally, numbers), plan.certificate.accepts(tally, numbers)
     coverage = notes.conditions.coverage(rules)
     for i, rule in enumerate(rules):
-        drawn, agrees = notes.latest[frozenset(rule)]
         notes.trials[frozenset(rule)] = Trial(
             rule,
             float(coverage[i]),
@@ -200,6 +217,4 @@ def try_out(plan: Plan, notes: Notebook, rules: Sequence[Literals]) -> Generator
             float(tally.means[i]),
             float(bounds[i]),
             bool(accepted[i]),
-            drawn,
-            agrees,
         )

@@ -1,9 +1,9 @@
 """STREAK's one pass: a sieve per threshold, all of them advancing together.
 
 Each sieve keeps a segment when it adds enough to what the sieve holds (Elenberg et al. 2017,
-algorithms 1 and 2). Which thresholds are needed follows from the best segment alone, which is known
-beforehand here: a sieve that the paper starts late would have rejected all that came before it
-(lemma A.9), so that nothing changes but the number of rounds.
+algorithms 1 and 2). Every segment alone is known beforehand here, and so are the thresholds: a sieve
+that the paper starts late would have rejected all that came before it (lemma A.9), so that starting
+all of them at once changes nothing but the number of rounds.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def anchor(sets: Sets, order: list[int], k: int) -> float:
     and the unit of the score does not matter.
     """
     gains = sorted((sets.gain(segment) for segment in order), reverse=True)
-    kth = gains[min(k, len(gains)) - 1]
+    kth = gains[min(k, len(gains)) - 1] - sets.noise  # a little lower, or rounding would bar the k-th
     return k * (kth if kth > 0 else gains[0])
 
 

@@ -28,9 +28,7 @@ from whybox_server.perturb.hiding import Hiding, hide
 from whybox_server.perturb.options import Baseline, Segmentation
 
 DEFAULT_K = 5  # segments, as in the paper's experiments on images
-DEFAULT_EPSILON = (
-    0.4  # with the 0.7 of the authors' code sixteen segments give 7 % less, for a fifth fewer rows
-)
+DEFAULT_EPSILON = 0.7  # as in the authors' code
 FEWEST_ROWS = 3  # the instance, nothing, and one segment
 
 
@@ -55,7 +53,7 @@ class StreakParams:
     epsilon: float = param(
         DEFAULT_EPSILON,
         "Spacing of STREAK's thresholds: smaller asks more.",
-        unset="0.4",
+        unset="0.7",
         low=0.01,
         high=0.99,
     )

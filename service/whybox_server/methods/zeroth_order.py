@@ -31,11 +31,12 @@ def probes(point: Array, along: Array, reach: float) -> Array:
 
 
 def slopes(points: Array, values: Array) -> Array:
-    """The gradient that explains the differences between the two halves of `probes`, (variables,).
+    """The gradient as the differences between the two halves of `probes` tell it, (variables,).
 
-    values: (2 d,). With fewer directions than variables it is the shortest such gradient: the true
-    one of a linear function, projected onto what was probed.
+    values: (2 d,). The shortest gradient that explains them is, of a linear function, the true one
+    projected onto d random directions: on average d / variables of it, which is made good here.
     """
     half = len(points) // 2
     moves, changes = points[:half] - points[half:], values[:half] - values[half:]
-    return np.asarray(np.linalg.lstsq(moves, changes, rcond=SMALLEST_SHARE)[0])
+    shortest = np.linalg.lstsq(moves, changes, rcond=SMALLEST_SHARE)[0]
+    return np.asarray(shortest * max(1.0, points.shape[1] / half))

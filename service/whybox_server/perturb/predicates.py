@@ -26,14 +26,25 @@ NAMED_SEGMENTS = 12  # an example names so many at most
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
-    """Rows, and which predicates hold on each, (n, predicates) bool."""
+    """Rows, and which predicates hold on each, (n, predicates) bool.
+
+    ids: (n,) which of the rows there are each one is, where they are finitely many; else None.
+    """
 
     rows: Rows
     holds: Array
+    ids: Array | None = None
+
+    def take(self, at: Array) -> Drawn:
+        ids = None if self.ids is None else self.ids[at]
+        return Drawn(self.rows.take(at), self.holds[at], ids)
 
 
 class Conditions(Protocol):
-    """The predicates of an instance and the law D(z | rule) of rows under a rule."""
+    """The predicates of an instance and the law D of rows, of which D(z | rule) are those under a rule.
+
+    So rows drawn under A on which p holds too are rows drawn under A and p, and serve both.
+    """
 
     @property
     def units(self) -> Units: ...
@@ -49,8 +60,13 @@ class Conditions(Protocol):
         ...
 
     @property
-    def inherited(self) -> bool:
-        """Whether rows drawn under A on which p holds follow the law of rows under A and p."""
+    def different(self) -> int | None:
+        """How many different rows D has; None: too many to count."""
+        ...
+
+    @property
+    def least(self) -> float:
+        """Coverage below which too little is known of a rule to try it."""
         ...
 
     @property
@@ -87,7 +103,7 @@ class Conditions(Protocol):
 class Presences:
     """Segment i is there; what no predicate holds is hidden by a coin's flip.
 
-    The flips are independent, so rows drawn under a rule serve every longer rule that they satisfy.
+    The flips are independent, so the rows under a rule are those with its segments there.
     """
 
     hiding: Hiding
@@ -105,8 +121,12 @@ class Presences:
         return np.arange(self.hiding.count)
 
     @property
-    def inherited(self) -> bool:
-        return True
+    def different(self) -> int | None:
+        return None
+
+    @property
+    def least(self) -> float:
+        return 0.0
 
     @property
     def baseline(self) -> str:

@@ -1,7 +1,8 @@
 """Conditions on the columns of a table: "petal width > 1.8", "marital status = separated".
 
-A row under a rule is a random background row whose ruled columns are overwritten, all together, with
-those of a random background row under the rule. It asks no model.
+D is the background: a row under a rule is a random background row on which the rule holds, whole, so
+that columns keep their ties with each other (Ribeiro et al. 2018, section 3: "the conditional
+distribution when the rule applies"). It asks no model.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from whybox_server.perturb.laws import PERCENTILES, Discretizer, Rng, category_n
 from whybox_server.perturb.predicates import Drawn, Literals
 
 FEWEST_ROWS = 2  # one background row shows no spread
+FEWEST_UNDER = 10  # background rows under a rule: of fewer, their share says nothing
 NAMED_COLUMNS = 30  # an example shows so many at most
 
 
@@ -38,10 +40,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ColumnConditions:
-    """Predicates on columns, and the background rows that rows are made of.
-
-    The last one of the rows is the instance: it stands in where no background row is under a rule.
-    """
+    """Predicates on columns, and the background rows. The last of the rows is the instance."""
 
     instance: Instance
     tests: tuple[Condition, ...]
@@ -65,16 +64,16 @@ class ColumnConditions:
         return np.array([test.column for test in self.tests], dtype=np.intp)
 
     @property
-    def inherited(self) -> bool:
-        """Not so: overwriting a column breaks its ties with the others, selecting rows does not."""
-        return False
+    def different(self) -> int | None:
+        return self.background
+
+    @property
+    def least(self) -> float:
+        return FEWEST_UNDER / self.background
 
     @property
     def baseline(self) -> str:
-        return (
-            f"random rows of {self.background} background rows, the rule's columns overwritten together "
-            "with those of a row under the rule"
-        )
+        return f"{self.background} background rows; those under the rule, drawn with replacement"
 
     @property
     def segmentation(self) -> str:
@@ -102,24 +101,14 @@ class ColumnConditions:
         return (*(p for p in rule if p not in implied), predicate)
 
     def draw(self, rules: Sequence[Literals], counts: Array, rng: Rng) -> Drawn:
-        n, owner = int(counts.sum()), np.repeat(np.arange(len(rules)), counts)
-        under = self._under(rules)
-        under[:, -1] = ~under[:, :-1].any(axis=1)
-        donors = np.flatnonzero(under) % under.shape[1]  # of rule 0, of rule 1, ...
+        owner = np.repeat(np.arange(len(rules)), counts)  # (n,)
+        under = self._under(rules)[:, :-1]
+        members = np.flatnonzero(under) % self.background  # of rule 0, of rule 1, ...
         many = under.sum(axis=1)
         first = np.cumsum(many) - many
-        base = rng.integers(self.background, size=n)
-        donor = donors[first[owner] + (rng.random(n) * many[owner]).astype(np.intp)]
-        ruled = np.zeros((len(rules), len(self.names)), dtype=bool)
-        for i, rule in enumerate(rules):
-            ruled[i, self.segments[list(rule)]] = True
-        inputs = {}
-        for name, numbers in column_numbers(self.instance.inputs).items():
-            source = self.rows[name]
-            overwrite = ruled[:, numbers][owner]  # (n, *shape)
-            inputs[name] = np.where(overwrite, source[donor], source[base])
-        holds = np.where(ruled[:, self.segments][owner], self.on.T[donor], self.on.T[base])
-        return Drawn(Samples(inputs), holds)
+        ids = members[first[owner] + (rng.random(len(owner)) * many[owner]).astype(np.intp)]
+        rows = Samples({name: rows[ids] for name, rows in self.rows.items()})
+        return Drawn(rows, self.on.T[ids], ids)
 
     def instance_row(self) -> Rows:
         return Samples({name: rows[-1:] for name, rows in self.rows.items()})

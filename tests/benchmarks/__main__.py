@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 from rich.table import Table
-from tests.benchmarks import overhead_rows, pda_bench, peers, promises, speed, streak_bench
+from tests.benchmarks import cem_bench, overhead_rows, pda_bench, peers, promises, shap_bench, speed, streak_bench
 from tests.benchmarks.row import Row
 
 ROWS: tuple[tuple[str, Callable[[], list[Row]]], ...] = (
@@ -26,8 +26,10 @@ ROWS: tuple[tuple[str, Callable[[], list[Row]]], ...] = (
     ("memory", promises.memory),
     ("reproducible", promises.reproducible),
     ("ready", promises.ready),
+    ("kernel_shap", shap_bench.rows),
     ("peers", peers.peers),
     ("streak", streak_bench.rows),
+    ("cem", cem_bench.rows),
     ("prediction difference and rise", pda_bench.rows),
 )
 

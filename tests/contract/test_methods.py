@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from whybox.v1 import method_pb2
 from whybox_server.core.errors import BudgetSpent
-from whybox_server.core.explanation import Finding, Regions
+from whybox_server.core.explanation import Contrast, Finding, Mask, Regions, Rule
 from whybox_server.core.instance import Instance
 from whybox_server.core.query import Query, Reply
 from whybox_server.core.rows import Array, Samples
@@ -36,6 +36,7 @@ from tests.answering import (
 
 FEW_ROWS = 400  # of methods that sample: enough for a linear model, quick enough for a unit test
 FEW_ORDERS = 120  # of methods that walk: each of the table's 60 background rows twice
+FEW_STEPS = 3  # of methods that descend: a closing is tried at every one
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ PAIRS = [
     for modality in CASES
     if modality in method.modalities
 ]
-OTHER_KINDS = {"streak"}  # methods whose finding is no attribution
+OTHER_KINDS = {"streak", "anchors", "cem", "meaningful_perturbation"}  # methods whose finding is no attribution
 ATTRIBUTIONS = [pair for pair in PAIRS if pair.values[0].name not in OTHER_KINDS]
 every_pair = pytest.mark.parametrize(("method", "make"), PAIRS)
 every_attribution = pytest.mark.parametrize(("method", "make"), ATTRIBUTIONS)
@@ -165,6 +166,7 @@ def parameters(method: Method[Any, Any]) -> Any:
     set_here = {"num_samples": FEW_ROWS, "num_permutations": FEW_ORDERS, "num_masks": FEW_ROWS, "centred": True}
     if method.name in DRAW_FROM_BACKGROUND:
         del set_here["num_samples"]  # per part: the default is fewer
+    set_here |= {"c_steps": 2, "max_iterations": FEW_STEPS, "iterations": FEW_STEPS}
     names = [field.name for field in fields(defaults) if field.name in set_here]
     return replace(defaults, **{name: set_here[name] for name in names})
 
@@ -210,6 +212,12 @@ def numbers(found: object) -> Array:
 
 def says_nothing(found: Finding) -> bool:
     """Whether a finding is that there is nothing to find."""
+    if isinstance(found, Contrast):
+        return found.positive is None and found.negative is None and bool(found.negative_reason)
+    if isinstance(found, Rule):
+        return not found.predicates and found.threshold_met
+    if isinstance(found, Mask):
+        return not np.ptp(found.values) and any("the same however much" in text for text in found.warnings)
     if isinstance(found, Regions):
         return not found.segments and any("the same whatever" in text for text in found.warnings)
     return bool(np.abs(found.values).max() < 1e-9)

@@ -47,14 +47,14 @@ def best_binary(value: Callable[[Array], float], cells: tuple[int, int]) -> tupl
 
 
 def adam(gradients: list[Array], rate: float) -> Array:
-    """Where Kingma & Ba's algorithm 1 has gone after these gradients, variable by variable."""
+    """Where Kingma & Ba's algorithm 1 has gone after these gradients, its v one number for all variables."""
     moved = np.zeros(gradients[0].shape)
-    for i in range(len(moved)):
-        m = v = 0.0
-        for t, gradient in enumerate(gradients, start=1):
-            m = 0.9 * m + 0.1 * gradient[i]
-            v = 0.999 * v + 0.001 * gradient[i] ** 2
-            moved[i] -= rate * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    v = 0.0
+    for t, gradient in enumerate(gradients, start=1):
+        v = 0.999 * v + 0.001 * sum(g * g for g in gradient) / len(gradient)
+        for i in range(len(moved)):
+            m = sum(0.1 * 0.9 ** (t - s) * gradients[s - 1][i] for s in range(1, t + 1))
+            moved[i] -= rate * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)) ** 0.5 + 1e-8)
     return moved
 
 

@@ -286,6 +286,35 @@ def test_at_most_so_many_segments_are_erased():
     assert "at most 1 segments" in found.warnings[-1]
 
 
+def test_no_more_are_erased_at_once_than_allowed():
+    """Three of four must go: two are too few, and no larger set is asked."""
+    model = lambda rows: rows.sum(axis=1, keepdims=True) - 1.5  # noqa: E731 a sum of votes
+    subject = classifier(ones(4), ScoreKind.LOGIT, 1)
+    assert len(erase(subject, model, max_erased=3).flip_set.segments) == 3
+    found = erase(subject, model, max_erased=2).flip_set
+    assert (len(found.segments), found.flipped) == (2, False)
+
+
+def test_the_search_asks_for_smaller_sets_only():
+    """Six weights, two must go: the first round, and prefixes of two and three; singles are known."""
+    asked = []
+    weights = np.array([0.5, 3.0, -1.0, 2.0, 1.0, -2.5])
+
+    def f(rows: Array) -> Array:
+        asked.append(len(rows))
+        return (rows @ weights)[:, None]
+
+    erase(classifier(ones(6), ScoreKind.LOGIT, 1), f)
+    assert asked == [7, 2]
+
+
+@pytest.mark.parametrize("budget", [0, 1])
+def test_a_budget_too_small_for_one_erasure_passes(budget: int):
+    """The instance alone says nothing."""
+    with pytest.raises(BudgetSpent):
+        erase(plain(ones(3), 2), additive(0, 3), budget=budget)
+
+
 def test_a_constant_model_is_as_firm_as_before():
     """All zeros, no flip, said in words, and no search over all sets."""
     asked = []

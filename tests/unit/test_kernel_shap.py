@@ -16,7 +16,7 @@ from whybox_server.core.rows import Array
 from whybox_server.core.spec import Modality, TabularSpec
 from whybox_server.engine.drive import run
 from whybox_server.methods.coalitions import draw, fewest, plan
-from whybox_server.methods.kernel_shap import KERNEL_SHAP, KernelShapParams
+from whybox_server.methods.kernel_shap import KERNEL_SHAP, KernelShapParams, question
 from whybox_server.perturb.options import Baseline, BaselineKind, Segmentation, SegmentationKind
 
 from tests.answering import Model, answering, instance_of, subject_of
@@ -222,6 +222,8 @@ def test_a_plan_spends_what_it_is_given_on_different_coalitions(players: int, co
     assert np.sum(sizes == 1) == np.sum(sizes == players - 1) == players
     if paired:
         assert np.array_equal(masks[::2], ~masks[1::2])
+        halves = masks[::2][2 * sizes[::2] == players]
+        assert halves[:, 0].all()  # so that no pair comes twice, the other way round
 
 
 def test_sizes_that_fit_are_complete():
@@ -284,6 +286,25 @@ def test_a_sample_deals_its_draws_all_background_rows():
     spread = np.mean([one.standard_errors for one in runs], axis=0)
     assert np.all(np.abs(mean - truth.values) < 4.5 * spread / np.sqrt(60))
     assert np.mean([one.values.std() for one in runs]) > 3 * spread.mean()
+
+
+def test_levels_of_background_rows_cancel():
+    """Rows that differ in level only, and a mean: exact, though every draw has rows of its own."""
+    rows = np.random.default_rng(4).normal(size=(30, 1)) * np.ones(14)
+    found = explain(
+        table(rows), lambda i: i["x0"].mean(axis=1, keepdims=True), num_samples=100, num_background=2
+    )
+    assert found.values[0] == pytest.approx((1 - rows.mean()) / 14, abs=1e-12)
+    assert found.standard_errors.max() < 1e-12
+
+
+def test_a_pair_has_the_same_background_rows_and_all_rows_come_alike_often():
+    """Otherwise even interactions would not cancel; 49 pairs x 3 of 20 rows: each 7 or 8 times."""
+    instance, params = table(np.zeros((20, 14))), KernelShapParams(num_samples=100, num_background=3)
+    task = KERNEL_SHAP.prepare(subject_of(instance), params, np.random.default_rng(0))
+    places = question(task, np.random.default_rng(1)).places
+    assert np.array_equal(places[::2], places[1::2])
+    assert set(np.bincount(places[::2].ravel(), minlength=20).tolist()) == {7, 8}
 
 
 def test_a_budget_first_costs_coalitions_then_background_rows():

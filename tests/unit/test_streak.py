@@ -176,6 +176,24 @@ def test_sieves_advance_together_and_ask_a_row_per_segment_at_most(make):
         assert sum(asked[1:]) <= 7 * 30
 
 
+def test_a_sieve_puts_no_more_rows_at_risk_than_it_saved(monkeypatch):
+    """Before every question: rows asked so far are at most segments decided, however often it was mistaken."""
+    ahead = sieves.Sieve.ahead
+    looked_ahead = 0
+
+    def watched(self, sets, order):
+        nonlocal looked_ahead
+        assert self.asked <= self.position
+        found = ahead(self, sets, order)
+        looked_ahead += len(found) > 1
+        return found
+
+    monkeypatch.setattr(sieves.Sieve, "ahead", watched)
+    for seed in SEEDS:
+        choose(wild(seed, 30), 30, seed, k=5, epsilon=0.5)
+    assert looked_ahead > 10
+
+
 def test_the_bound_counts_no_set_twice_when_there_are_few_segments():
     """Three segments have eight sets."""
     assert start(subject_of(ones(3)))[1] == 8
@@ -234,9 +252,17 @@ def test_filling_takes_what_does_not_hurt_and_stops_before_what_does():
     def f(rows: Array) -> Array:
         return rows @ np.array([4.0, 0, -1, -2])
 
-    assert choose(f, 4, k=3).segments == (0, 1)
-    assert choose(f, 4, k=3, fill=False).segments == (0,)
+    for strategy in Strategy:
+        assert choose(f, 4, k=3, strategy=strategy).segments == (0, 1)
+        assert choose(f, 4, k=3, strategy=strategy, fill=False).segments == (0,)
     assert "2 of 3 segments were chosen" in choose(f, 4, k=3).warnings[-1]
+
+
+@EVERY_STRATEGY
+def test_scores_are_above_that_of_nothing(strategy):
+    """A constant added to the model changes the empty score alone."""
+    found = choose(lambda rows: 10 + rows @ np.array([3.0, 1, 0.5]), 3, k=2, strategy=strategy)
+    assert (found.segments, found.scores, found.empty_score) in (((0, 1), (3, 4), 10), ((1, 0), (1, 4), 10))
 
 
 @EVERY_STRATEGY

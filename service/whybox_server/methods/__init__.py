@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from whybox_server.methods.anchors import ANCHORS
 from whybox_server.methods.cem import CEM
 from whybox_server.methods.erasure import ERASURE
 from whybox_server.methods.kernel_shap import KERNEL_SHAP
 from whybox_server.methods.lime import LIME
+from whybox_server.methods.meaningful_perturbation import MEANINGFUL_PERTURBATION
 from whybox_server.methods.method import Method
 from whybox_server.methods.occlusion import OCCLUSION
 from whybox_server.methods.prediction_difference import PREDICTION_DIFFERENCE
@@ -18,6 +20,7 @@ from whybox_server.methods.streak import STREAK
 METHODS: tuple[Method[Any, Any], ...] = (
     LIME,
     OCCLUSION,
+    ANCHORS,
     KERNEL_SHAP,
     SHAPLEY_SAMPLING,
     STREAK,
@@ -25,5 +28,6 @@ METHODS: tuple[Method[Any, Any], ...] = (
     PREDICTION_DIFFERENCE,
     RISE,
     CEM,
+    MEANINGFUL_PERTURBATION,
 )
 METHOD = {method.name: method for method in METHODS}

@@ -1,6 +1,8 @@
-"""Adam, as a pure function: a state and a gradient in, a state and a move out.
+"""Adam with one step length for all variables: a state and a gradient in, a state and a move out.
 
-It knows neither what is minimised nor where the gradient comes from.
+A length per variable, as in the paper, would move variables that hardly matter as far as those that
+do, and projections onto a constraint would undo both. It knows neither what is minimised nor where the gradient
+comes from.
 """
 
 from __future__ import annotations
@@ -19,22 +21,22 @@ TINY = 1e-8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Adam:
-    """Running means of the gradient and of its square, each (variables,), after `steps` gradients."""
+    """Running means of the gradient, (variables,), and of its mean square, after `steps` gradients."""
 
     first: Array
-    second: Array
+    second: float
     steps: int = 0
 
 
 def resting(variables: int) -> Adam:
     """The state before the first gradient."""
-    return Adam(np.zeros(variables), np.zeros(variables))
+    return Adam(np.zeros(variables), 0.0)
 
 
 def adam(state: Adam, gradient: Array, rate: float) -> tuple[Adam, Array]:
-    """The next state, and the move (variables,) that minimises: about `rate` long in every variable."""
+    """The next state, and the move, (variables,), that minimises: about `rate` per variable in the mean."""
     steps = state.steps + 1
     first = FIRST_DECAY * state.first + (1 - FIRST_DECAY) * gradient
-    second = SECOND_DECAY * state.second + (1 - SECOND_DECAY) * gradient**2
+    second = SECOND_DECAY * state.second + (1 - SECOND_DECAY) * float(np.mean(gradient**2))
     mean, square = first / (1 - FIRST_DECAY**steps), second / (1 - SECOND_DECAY**steps)
     return Adam(first, second, steps), -rate * mean / (np.sqrt(square) + TINY)

@@ -20,7 +20,8 @@ SLACK = 0.05  # of the reference implementation, which its callers cannot change
 
 class Certificate(Protocol):
     """Decides about arms from their tallies; `numbers` are the places of the arms among all that were
-    ever tried, (arms,), from 1."""
+    ever tried, (arms,), from 1.
+    """
 
     @property
     def confidence(self) -> float:
@@ -73,7 +74,7 @@ class Reference:
     def _level(self) -> float:
         return float(np.log(self.tries / self.delta))
 
-    def bound(self, tally: Tally, numbers: Array) -> Array:  # noqa: ARG002 every rule has the same share
+    def bound(self, tally: Tally, numbers: Array) -> Array:
         return lower(tally, self._level)
 
     def accepts(self, tally: Tally, numbers: Array) -> Array:
@@ -139,7 +140,7 @@ class Strict:
 
 
 def evidence(tally: Tally, thresholds: Array) -> Array:
-    """log M(t), (arms,): log of the mean of L(q) / L(t) over q uniform in (t, 1)."""
+    """Log M(t), (arms,): log of the mean of L(q) / L(t) over q uniform in (t, 1)."""
     hits, misses, t = tally.heads, tally.tosses - tally.heads, thresholds
     with np.errstate(divide="ignore", invalid="ignore"):
         beyond = betaln(hits + 1, misses + 1) + np.log(betaincc(hits + 1, misses + 1, t)) - np.log1p(-t)

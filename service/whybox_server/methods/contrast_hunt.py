@@ -176,10 +176,11 @@ def how_felt(descent: Descent) -> tuple[str, ...]:
     estimate: Estimate | None = descent.estimate
     if estimate is None or estimate.pairs == estimate.segments:
         return ()
-    return (
+    text = (
         f"gradients were estimated from {estimate.pairs} random directions of {estimate.segments}: "
-        "another seed may find another contrast",
+        "another seed may find another contrast"
     )
+    return (text,)
 
 
 def without_repeats(quarries: list[Quarry]) -> tuple[str, ...]:

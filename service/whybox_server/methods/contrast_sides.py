@@ -233,11 +233,13 @@ def recategorised(array: Array, nothing: Array, categories: Mapping[int, tuple[o
 
 def grid_of(instance: Instance, limits: Limits) -> tuple[float, ...]:
     """Amounts that the direct search tries, in both directions."""
+    if not limits.low:
+        return ()
     if limits.binary:
         sizes: tuple[float, ...] = (max_width(limits),)
     else:
         sizes = SHARES if isinstance(instance.spec.details, ImageSpec) else STEPS
-    return tuple(sign * size for size in sizes for sign in (1, -1)) if limits.low else ()
+    return tuple(sign * size for size in sizes for sign in (1, -1))
 
 
 def max_width(limits: Limits) -> float:

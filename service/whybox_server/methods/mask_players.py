@@ -42,6 +42,7 @@ class Player:
     start: float  # the uniform mask it set out from
     mask: Array  # (cells,): where it stands
     scores: Array  # (outputs,): of the last mask it has looked at
+    slope: Array  # (cells,): d margin / d mask, as far as known
     best: Seen
     state: Adam
 
@@ -73,7 +74,17 @@ def seated(
     mask = np.full(count, start)
     unseen = Seen(mask, scores[0], (np.inf, np.inf))
     player = Player(
-        output, targets, float(own[0]), float(own[-1]), spread, start, mask, scores[0], unseen, resting(count)
+        output,
+        targets,
+        whole=float(own[0]),
+        hidden=float(own[-1]),
+        range=spread,
+        start=start,
+        mask=mask,
+        scores=scores[0],
+        slope=np.zeros(count),
+        best=unseen,
+        state=resting(count),
     )
     for level, row in zip(levels, scores, strict=True):
         player = noticed(rules, cells, player, np.full(count, level), row)
@@ -113,8 +124,22 @@ def moved(rules: Rules, cells: tuple[int, ...], player: Player, slope: Array, pr
     """
     mask = player.mask.reshape(cells)
     downhill = gradient(rules, mask, slope.reshape(cells) / player.range)
+    downhill = admissible(rules, mask, downhill)
     state, move = adam(player.state, downhill.ravel(), RATE)
-    after = np.clip(player.mask + move, 0, 1)
+    after = player.mask + move
     if rules.game is Game.AREA:
         after = onto_area(after, player.start * (rules.area / player.start) ** min(1.0, 2 * progress))
-    return replace(player, mask=after, state=state)
+    else:
+        after = np.clip(after, 0, 1)
+    return replace(player, mask=after, slope=slope, state=state)
+
+
+def admissible(rules: Rules, mask: Array, downhill: Array) -> Array:
+    """A gradient without what the constraints would undo, so that the step length is not spent on it.
+
+    Of a given area that is what all cells have in common, otherwise what points out of [0, 1].
+    """
+    if rules.game is Game.AREA:
+        return np.asarray(downhill - downhill.mean())
+    outward = ((mask >= 1) & (downhill < 0)) | ((mask <= 0) & (downhill > 0))
+    return np.where(outward, 0.0, downhill)

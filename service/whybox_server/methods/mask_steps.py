@@ -23,7 +23,7 @@ from whybox_server.methods.zeroth_order import directions, probes, slopes
 from whybox_server.perturb.blending import Blending
 
 LEVELS = np.linspace(1, 0, 11)  # of the uniform masks that are asked first
-REACH = 0.5  # of a probe, per cell: from the middle to both ends
+FIRST_REACH, LAST_REACH = 0.5, 0.1  # of a probe, per cell: from the middle to both ends, then nearby
 
 Moving: TypeAlias = Generator[Query, Reply, list[Player]]
 Sloping: TypeAlias = Generator[Query, Reply, tuple[list[Player], list[Array]]]  # d margin / d mask, (cells,)
@@ -56,7 +56,7 @@ def step(task: Task, players: list[Player], progress: float, rng: Rng) -> Moving
     if task.gradients:
         players, found = yield from exact_slopes(task, players)
     else:
-        players, found = yield from estimated_slopes(task, players, rng)
+        players, found = yield from estimated_slopes(task, players, progress, rng)
     return [
         moved(task.rules, task.veil.cells, player, slope, progress)
         for player, slope in zip(players, found, strict=True)
@@ -74,10 +74,14 @@ def looked(task: Task, players: list[Player]) -> Moving:
     ]
 
 
-def estimated_slopes(task: Task, players: list[Player], rng: Rng) -> Sloping:
-    """Players who have looked, and estimates of their slopes from antithetic probes."""
+def estimated_slopes(task: Task, players: list[Player], progress: float, rng: Rng) -> Sloping:
+    """Players who have looked, and estimates of their slopes from antithetic probes.
+
+    Far probes see over plateaus, near ones tell what holds at the mask itself: the reach shrinks.
+    """
+    reach = FIRST_REACH * (LAST_REACH / FIRST_REACH) ** progress
     points = [  # (1 + 2 d, cells) per player: where it stands, then its probes
-        np.vstack([player.mask, probes(player.mask, along, REACH)])
+        np.vstack([player.mask, probes(player.mask, along, reach)])
         for player, along in ((p, directions(task.directions, task.veil.count, rng)) for p in players)
     ]
     reply = yield Query(task.veil.rows(np.vstack(points)))
@@ -87,7 +91,7 @@ def estimated_slopes(task: Task, players: list[Player], rng: Rng) -> Sloping:
         for player, block in zip(players, blocks, strict=True)
     ]
     found = [
-        slopes(own[1:], margins(block[1:], player.output, task.subject.targets))
+        slopes(player.slope, own[1:], margins(block[1:], player.output, task.subject.targets))
         for player, own, block in zip(players, points, blocks, strict=True)
     ]
     return after, found

@@ -1,7 +1,7 @@
 """RISE: scores of randomly masked instances, averaged over their masks (Petsiuk, Das & Saenko 2018).
 
-One query of independent rows. The masks themselves are enlarged where rows are built and, a few at a
-time, once more when their scores are known; `perturb.veils` draws them.
+One query of independent rows, and averages when their scores are known. `perturb.veils` draws the
+masks and adds them up.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from whybox_server.perturb.veils import Drawn, Veil, refuse_too_many, veil_of
 NUM_MASKS = {Modality.IMAGE: 4000}
 NUM_MASKS_OTHERWISE = 2000
 FEWEST_ROWS = 3  # the instance and two masks: one says nothing of its error
-BLOCK = 2**21  # numbers of enlarged masks held at once: 17 MB, three times over
 NOTHING = 1e-9  # of the largest score: less is rounding
 
 
@@ -122,14 +121,8 @@ def moments(drawn: Drawn, scores: Array) -> Moments:
     n, shares = len(scores), drawn.shares[: len(scores)] / drawn.shares[: len(scores)].sum()
     mean = shares @ scores
     g = scores - mean
-    factors = (shares[:, None] * np.hstack([np.ones((n, 1)), g, g**2])).T  # (1 + 2 t, n)
-    places = drawn.masks(0, 1).shape[1]
-    by_mask, by_square = np.zeros((len(factors), places)), np.zeros((len(factors), places))
-    step = max(1, BLOCK // places)
-    for lo in range(0, n, step):
-        masks = drawn.masks(lo, min(lo + step, n))
-        by_mask += factors[:, lo : lo + step] @ masks
-        by_square += factors[:, lo : lo + step] @ masks**2
+    factors = shares * np.vstack([np.ones(n), g.T, g.T**2])  # (1 + 2 t, n)
+    by_mask, by_square = drawn.sums(factors)
     return Moments(mean, shares @ g**2, by_mask, by_square)
 
 

@@ -59,9 +59,17 @@ class Pool:
         return Pool(np.vstack([self.holds, other.holds]), np.append(self.agrees, other.agrees))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """Some rows under a rule, and which of them agree, (n,)."""
+
+    drawn: Drawn
+    agrees: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """A rule that was tried on fresh rows, and what these say."""
+    """A rule that was tried on fresh rows, and what these say; `seen` are the last of them."""
 
     rule: Literals
     coverage: float
@@ -69,6 +77,7 @@ class Trial:
     precision: float
     bound: float
     accepted: bool
+    seen: Seen | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -109,6 +118,15 @@ class Notebook:
             held = shorter.holds[:, rule[-1]]
             self.pools[key] = Pool(shorter.holds[held], shorter.agrees[held])
 
+    def precision(self, rule: Literals) -> float | None:
+        """Share of the rows known to be under a rule that agree; None where none are."""
+        pool = self.pools.get(frozenset(rule))
+        if pool is None:
+            everything = self.pools[frozenset()]
+            held = everything.holds[:, list(rule)].all(axis=1)
+            pool = Pool(everything.holds[held], everything.agrees[held])
+        return float(pool.agrees.mean()) if len(pool.agrees) else None
+
     def keep(self, rule: Literals, pool: Pool) -> None:
         """Add rows drawn under a rule."""
         key = frozenset(rule)
@@ -118,14 +136,15 @@ class Notebook:
         """Which rows agree, (n,) bool; rows that were asked before are not asked again."""
         if drawn.ids is None:
             self._charge(len(drawn.rows))
-            return self.agree((yield Query(drawn.rows)).scores)
+            reply = yield Query(drawn.rows)
+            return self.agree(reply.scores)
         ids, first = np.unique(drawn.ids, return_index=True)
         new = self.known[ids] < 0
         if new.any():
             self._charge(int(new.sum()))
             reply = yield Query(drawn.rows.take(first[new]))
             self.known[ids[new]] = self.agree(reply.scores)
-        return self.known[drawn.ids] == 1
+        return np.asarray(self.known[drawn.ids] == 1)
 
     def _charge(self, rows: int) -> None:
         if self.rows + rows > MOST_ROWS:
@@ -133,8 +152,10 @@ class Notebook:
         self.rows += rows
 
 
-def answered(tosses: Tosses[T], rules: Sequence[Literals], notes: Notebook) -> Asking[T]:
-    """Turn tosses of arms into rows under rules."""
+def answered(
+    tosses: Tosses[T], rules: Sequence[Literals], notes: Notebook, seen: dict[int, Seen] | None = None
+) -> Asking[T]:
+    """Turn tosses of arms into rows under rules; `seen` keeps the last rows of each, by its number."""
     try:
         counts = next(tosses)
         while True:
@@ -142,10 +163,12 @@ def answered(tosses: Tosses[T], rules: Sequence[Literals], notes: Notebook) -> A
             agrees = yield from notes.ask(drawn)
             heads = np.zeros(len(rules), dtype=np.int64)
             ends = np.cumsum(counts)
-            for i in np.flatnonzero(counts):
+            for i in map(int, np.flatnonzero(counts)):
                 part = slice(int(ends[i] - counts[i]), int(ends[i]))
                 heads[i] = np.count_nonzero(agrees[part])
                 notes.keep(rules[i], Pool(drawn.holds[part], agrees[part]))
+                if seen is not None:
+                    seen[i] = Seen(drawn.take(np.arange(part.start, part.stop)), agrees[part])
             counts = tosses.send(heads)
     except StopIteration as done:
         found: T = done.value
@@ -206,7 +229,8 @@ def try_out(plan: Plan, notes: Notebook, rules: Sequence[Literals]) -> Asking[No
         return
     numbers = len(notes.trials) + 1 + np.arange(len(rules))
     steps = tried(plan.certificate, Tally.empty(len(rules)), numbers, plan.batch, MOST_TRIED)
-    tally = yield from answered(steps, rules, notes)
+    seen: dict[int, Seen] = {}
+    tally = yield from answered(steps, rules, notes, seen)
     bounds, accepted = plan.certificate.bound(tally, numbers), plan.certificate.accepts(tally, numbers)
     coverage = notes.conditions.coverage(rules)
     for i, rule in enumerate(rules):
@@ -217,4 +241,16 @@ def try_out(plan: Plan, notes: Notebook, rules: Sequence[Literals]) -> Asking[No
             float(tally.means[i]),
             float(bounds[i]),
             bool(accepted[i]),
+            seen.get(i),
         )
+
+
+def glimpse(plan: Plan, notes: Notebook, rows: int) -> Asking[None]:
+    """The empty rule on so many rows, where the budget allows no more."""
+    drawn = notes.conditions.draw([()], np.array([rows]), notes.rng)
+    agrees = yield from notes.ask(drawn)
+    tally = Tally(np.array([rows]), np.array([np.count_nonzero(agrees)]))
+    bound = plan.certificate.bound(tally, np.ones(1))
+    notes.keep((), Pool(drawn.holds, agrees))
+    seen = Seen(drawn, agrees)
+    notes.trials[frozenset()] = Trial((), 1.0, rows, float(tally.means[0]), float(bound[0]), False, seen)

@@ -143,7 +143,7 @@ def search(sets: Sets, order: list[int], k: int, params: StreakParams) -> Genera
             return (yield from lazy_greedy(sets, order, [], k, params.fill))
         case Strategy.STREAK:
             path = yield from sieve(sets, order, k, params.epsilon)
-            if not path or params.fill:
+            if params.fill:
                 path = yield from lazy_greedy(sets, order, path, k, params.fill)
             return path
 

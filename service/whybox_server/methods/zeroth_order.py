@@ -30,13 +30,14 @@ def probes(point: Array, along: Array, reach: float) -> Array:
     return np.clip(np.vstack([point + reach * along, point - reach * along]), 0, 1)
 
 
-def slopes(points: Array, values: Array) -> Array:
-    """The gradient as the differences between the two halves of `probes` tell it, (variables,).
+def slopes(guess: Array, points: Array, values: Array) -> Array:
+    """The gradient nearest to a guess, (variables,), that explains the answers to `probes`, (2 d,).
 
-    values: (2 d,). The shortest gradient that explains them is, of a linear function, the true one
-    projected onto d random directions: on average d / variables of it, which is made good here.
+    Corrects the guess along what was probed and trusts it elsewhere (Kaczmarz 1937, by blocks). A
+    guess that is passed on from step to step becomes the gradient of a linear function, without
+    noise, after about variables / d steps.
     """
     half = len(points) // 2
     moves, changes = points[:half] - points[half:], values[:half] - values[half:]
-    shortest = np.linalg.lstsq(moves, changes, rcond=SMALLEST_SHARE)[0]
-    return np.asarray(shortest * max(1.0, points.shape[1] / half))
+    missing = changes - moves @ guess
+    return np.asarray(guess + np.linalg.lstsq(moves, missing, rcond=SMALLEST_SHARE)[0])

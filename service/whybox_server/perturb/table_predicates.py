@@ -86,7 +86,7 @@ class ColumnConditions:
     @property
     def background(self) -> int:
         """Number of background rows."""
-        return self.on.shape[1] - 1
+        return int(self.on.shape[1]) - 1
 
     def coverage(self, rules: Sequence[Literals]) -> Array:
         """The share of background rows under each rule."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from whybox_server.core.spec import Modality
 from whybox_server.perturb.baselines import Rng, background_of
 from whybox_server.perturb.hiding import Hiding, hide, refuse_nan
 from whybox_server.perturb.layout import Axes, axes_of
+from whybox_server.perturb.mask_sums import mask_sums
 from whybox_server.perturb.options import Baseline, BaselineKind, Segmentation
 
 CELLS = 7  # the paper's
@@ -33,12 +35,12 @@ MOST_CELLS = 2**28  # of all masks together: 268 MB
 class Drawn:
     """Masks and the rows that they make.
 
-    masks: what rows [lo, hi) keep of each place, (hi - lo, places) float64. shares: (n,) weight of
-    each mask in a mean; they sum to 1. exact: these are all masks there are.
+    sums: factors (f, n), also for fewer rows than there are, to sums of factors M and of factors M^2,
+    (f, places) each. shares: (n,) weight of each mask in a mean; they sum to 1. exact: these are all masks there are.
     """
 
     rows: Rows
-    masks: Callable[[int, int], Array]
+    sums: Callable[[Array], tuple[Array, Array]]
     shares: Array
     exact: bool
 
@@ -125,11 +127,7 @@ class Blends:
         rows = Soft(
             name, self._array, self.background, self._masked, tuple(matrices), grids, shifts, choice, rest
         )
-
-        def masks(lo: int, hi: int) -> Array:
-            return np.stack([rows.mask(row).ravel() for row in range(lo, hi)]).astype(np.float64)
-
-        return Drawn(rows, masks, np.full(n, 1 / n), exact=False)
+        return Drawn(rows, partial(mask_sums, rows), np.full(n, 1 / n), exact=False)
 
     def spread(self, values: Array) -> Array:
         shape = self._array.shape
@@ -185,12 +183,12 @@ class Words:
             shares = np.prod(np.where(masks, keep, 1 - keep), axis=1)
         else:
             masks, shares = rng.random((n, count), dtype=np.float32) < keep, np.full(n, 1 / n)
-        return Drawn(
-            self.hiding.rows(masks),
-            lambda lo, hi: masks[lo:hi].astype(np.float64),
-            shares,
-            exact=self._few(n),
-        )
+
+        def sums(factors: Array) -> tuple[Array, Array]:
+            found = factors @ masks[: factors.shape[1]]
+            return found, found  # True squared is True
+
+        return Drawn(self.hiding.rows(masks), sums, shares, exact=self._few(n))
 
     def spread(self, values: Array) -> Array:
         return values

@@ -1,13 +1,12 @@
 """Explanations as people read them: terminal text, PNG, HTML, and the numbers behind a heat map.
 
 Everything is derived from the wire message alone, so that client and server draw the same. A new
-kind of result is one more entry of `RENDERERS`.
+kind of result is an entry in `results.FINDINGS` (numbers by place) and one in `story.STORIES` (words).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from whybox.render import page, sheets, terminal
 from whybox.render.maps import heatmap
@@ -19,18 +18,6 @@ __all__ = ["Options", "heatmap", "html", "png", "text"]
 DEFAULT_WIDTH = 80
 
 
-@dataclass(frozen=True, slots=True)
-class Renderer:
-    """How one kind of result is drawn."""
-
-    text: Callable[[explanation_pb2.Explanation, int, int, bool], str]
-    png: Callable[[explanation_pb2.Explanation, int, Options], bytes]
-    html: Callable[[explanation_pb2.Explanation, Sequence[int]], str]
-
-
-RENDERERS = {"attribution": Renderer(terminal.text, sheets.png, page.html)}
-
-
 def text(
     message: explanation_pb2.Explanation, *, target: int = 0, width: int = DEFAULT_WIDTH, color: bool = False
 ) -> str:
@@ -39,7 +26,7 @@ def text(
     target counts within the message. Raises IndexError for a target that is not there, ValueError
     for a result that this version cannot draw.
     """
-    return _renderer(message).text(message, target, width, color)
+    return terminal.text(message, target, width, color)
 
 
 def png(message: explanation_pb2.Explanation, *, target: int = 0, **options: object) -> bytes:
@@ -48,7 +35,7 @@ def png(message: explanation_pb2.Explanation, *, target: int = 0, **options: obj
     Raises IndexError for a target that is not there, ValueError for a wrong option or a result that
     this version cannot draw.
     """
-    return _renderer(message).png(message, target, checked(**options))
+    return sheets.png(message, target, checked(**options))
 
 
 def html(message: explanation_pb2.Explanation, *, targets: Sequence[int] | None = None) -> str:
@@ -58,12 +45,4 @@ def html(message: explanation_pb2.Explanation, *, targets: Sequence[int] | None 
     cannot draw.
     """
     chosen = range(len(message.targets)) if targets is None else targets
-    return _renderer(message).html(message, chosen)
-
-
-def _renderer(message: explanation_pb2.Explanation) -> Renderer:
-    kind = message.WhichOneof("result")
-    if kind not in RENDERERS:
-        known = ", ".join(RENDERERS)
-        raise ValueError(f"a result of kind {kind} cannot be drawn, only {known}; update whybox")
-    return RENDERERS[kind]
+    return page.html(message, chosen)

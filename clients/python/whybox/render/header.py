@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from whybox.render.reading import explained, finding
+from whybox.render.story import SPACES, closing, story
 from whybox.v1 import explanation_pb2
 
 SHORT_DIGEST = 12  # hex digits: enough to tell the models of one site apart
-
-SPACES: dict[int, str] = {
-    explanation_pb2.SCORE_SPACE_LOGIT: "logit",
-    explanation_pb2.SCORE_SPACE_PROBABILITY: "probability",
-    explanation_pb2.SCORE_SPACE_VALUE: "value",
-}
 
 
 def title(message: explanation_pb2.Explanation, target: int) -> str:
@@ -26,7 +21,7 @@ def label(message: explanation_pb2.Explanation, target: int) -> str:
 
 def facts(message: explanation_pb2.Explanation, target: int) -> list[tuple[str, str]]:
     """Name and value of every line of the header; nothing that is unknown is listed."""
-    lines = [("target", score(message, target)), *common(message)]
+    lines = [("target", score(message, target)), *story(message), *common(message)]
     measures = finding(message, target).measures
     if measures:
         lines.append(("fit", ", ".join(f"{name} {measure(measures[name])}" for name in sorted(measures))))
@@ -61,6 +56,8 @@ def short_digest(digest: str) -> str:
 
 def sum_line(message: explanation_pb2.Explanation, target: int) -> str:
     """How the contributions relate to the score, in one sentence."""
+    if read_as := closing(message):
+        return read_as
     base, asked = finding(message, target).base, explained(message, target)
     if not message.attribution.additive:
         return "Contributions do not add up to the score."

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from whybox.render import header, page_parts
 from whybox.render.page_parts import clean
+from whybox.render.story import story
 from whybox.render.style import CSS
 from whybox.v1 import explanation_pb2
 
@@ -50,9 +51,10 @@ def _warnings(message: explanation_pb2.Explanation) -> str:
 def _section(message: explanation_pb2.Explanation, target: int, drawn: bool) -> str:
     """Question, score, the instance in colours if `drawn`, contributions."""
     measures = [f"{name} {value}" for name, value in header.facts(message, target) if name == "fit"]
-    lines = [header.score(message, target), *measures, header.sum_line(message, target)]
+    told = [f"{name}: {value}" for name, value in story(message)]
+    lines = [header.score(message, target), *told, *measures, header.sum_line(message, target)]
     score = "<br>".join(map(clean, lines))
-    body = page_parts.body(message, target) if drawn else ""
+    body = page_parts.body(message, target) + page_parts.beside(message) if drawn else ""
     return (
         f"<section><h2>{clean(header.title(message, target))}</h2>"
         f'<p class="score">{score}</p>{body}{page_parts.bars(message, target)}</section>'

@@ -17,6 +17,7 @@ from PIL import Image
 from whybox.render import colors, header, parts
 from whybox.render.cells import printable
 from whybox.render.colors import Array
+from whybox.render.counterparts import pictures, texts
 from whybox.render.maps import heatmap, pixels, ranked_channels
 from whybox.render.options import Options
 from whybox.render.reading import array, kind
@@ -43,6 +44,21 @@ def shared_style(message: explanation_pb2.Explanation) -> str:
 def body(message: explanation_pb2.Explanation, target: int) -> str:
     """The instance in the colours of one target."""
     return BODIES[kind(message)](message, target)
+
+
+def beside(message: explanation_pb2.Explanation) -> str:
+    """A contrast's counterparts; nothing for other results."""
+    shown = [
+        f'<div><img class="alone" alt="{clean(caption)}" src="{_data_url(Image.fromarray(image))}">'
+        f"<figcaption>{clean(caption)}</figcaption></div>"
+        for caption, image in pictures(message)
+    ]
+    told = [
+        f'<p class="text">{clean(text, lines=True)}</p><figcaption>{clean(caption)}</figcaption>'
+        for caption, text in texts(message)
+    ]
+    pair = f'<div class="pair">{"".join(shown)}</div>' if shown else ""
+    return f"<figure>{pair}{''.join(told)}</figure>" if shown or told else ""
 
 
 def bars(message: explanation_pb2.Explanation, target: int) -> str:

@@ -33,6 +33,8 @@ def strongest(message: explanation_pb2.Explanation, target: int, most: int) -> l
     found = finding(message, target)
     values = found.values.ravel()
     order = np.argsort(-np.abs(values), kind="stable")
+    if not message.HasField("attribution"):
+        order = order[values[order] != 0]  # what is not marked is no contribution
     where = places(message, target)
     errors = None if found.errors is None else found.errors.ravel()
     parts = [

@@ -31,7 +31,7 @@ def picture_strips(photo: Array, heat: Array, options: Options) -> list[Image.Im
     panels = [(options.overlay.replace("_", " "), over)]
     if options.side_by_side and options.overlay != "original":
         panels.insert(0, ("original", enlarged(photo, size)))
-    strips = [_panels(panels, options)]
+    strips = [beside(panels, options)]
     if options.overlay in ("blended", "heat_map"):
         strips.append(color_bar(colors.limit(heat, options), _scale(options), options))
     return strips
@@ -41,7 +41,7 @@ def tensor_strips(heat: Array, options: Options) -> list[Image.Image]:
     """A heat map alone, for an instance that is no picture; heat: (height, width)."""
     image = heat_map(np.empty(0), enlarged(heat, paper_size(*heat.shape)), options)
     return [
-        _panels([("attribution", image)], options),
+        beside([("attribution", image)], options),
         color_bar(colors.limit(heat, options), _scale(options), options),
     ]
 
@@ -134,7 +134,7 @@ def _scale(options: Options) -> Callable[[float], Rgb]:
     return color
 
 
-def _panels(panels: list[tuple[str, Array]], options: Options) -> Image.Image:
+def beside(panels: list[tuple[str, Array]], options: Options) -> Image.Image:
     """Pictures beside each other, or below each other when they are wide, each with its caption."""
     height, width = panels[0][1].shape[:2]
     beside = width <= height * 2

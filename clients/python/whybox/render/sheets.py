@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from whybox.render import parts
+from whybox.render.counterparts import counterpart_strips
 from whybox.render.maps import heatmap, pixels
 from whybox.render.options import Options
 from whybox.render.png_bars import bars
@@ -28,6 +29,7 @@ Strips = list[Image.Image]
 def png(message: explanation_pb2.Explanation, target: int, options: Options) -> bytes:
     """A PNG file; pictures are at least 320 pixels on their longer side."""
     strips = STRIPS[kind(message)](message, target, options)
+    strips += counterpart_strips(message, WIDTH, options)
     width = max(WIDTH, *(strip.width for strip in strips))
     head = header_strip(message, target, width, options.font)
     notes = notes_strip(message, target, width, options.font)

@@ -205,14 +205,13 @@ class OcclusionParams(_message.Message):
     def __init__(self, window: _Optional[_Iterable[int]] = ..., stride: _Optional[_Iterable[int]] = ..., segmentation: _Optional[_Union[Segmentation, _Mapping]] = ..., baseline: _Optional[_Union[Baseline, _Mapping]] = ...) -> None: ...
 
 class AnchorsParams(_message.Message):
-    __slots__ = ("threshold", "delta", "tau", "strict", "beam_size", "batch_size", "coverage_samples", "max_predicates", "discretizer", "stop_on_first", "segmentation", "baseline")
+    __slots__ = ("threshold", "delta", "tau", "strict", "beam_size", "batch_size", "max_predicates", "discretizer", "stop_on_first", "segmentation", "baseline")
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     DELTA_FIELD_NUMBER: _ClassVar[int]
     TAU_FIELD_NUMBER: _ClassVar[int]
     STRICT_FIELD_NUMBER: _ClassVar[int]
     BEAM_SIZE_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
-    COVERAGE_SAMPLES_FIELD_NUMBER: _ClassVar[int]
     MAX_PREDICATES_FIELD_NUMBER: _ClassVar[int]
     DISCRETIZER_FIELD_NUMBER: _ClassVar[int]
     STOP_ON_FIRST_FIELD_NUMBER: _ClassVar[int]
@@ -224,13 +223,12 @@ class AnchorsParams(_message.Message):
     strict: bool
     beam_size: int
     batch_size: int
-    coverage_samples: int
     max_predicates: int
     discretizer: Discretizer
     stop_on_first: bool
     segmentation: Segmentation
     baseline: Baseline
-    def __init__(self, threshold: _Optional[float] = ..., delta: _Optional[float] = ..., tau: _Optional[float] = ..., strict: _Optional[bool] = ..., beam_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., coverage_samples: _Optional[int] = ..., max_predicates: _Optional[int] = ..., discretizer: _Optional[_Union[Discretizer, str]] = ..., stop_on_first: _Optional[bool] = ..., segmentation: _Optional[_Union[Segmentation, _Mapping]] = ..., baseline: _Optional[_Union[Baseline, _Mapping]] = ...) -> None: ...
+    def __init__(self, threshold: _Optional[float] = ..., delta: _Optional[float] = ..., tau: _Optional[float] = ..., strict: _Optional[bool] = ..., beam_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_predicates: _Optional[int] = ..., discretizer: _Optional[_Union[Discretizer, str]] = ..., stop_on_first: _Optional[bool] = ..., segmentation: _Optional[_Union[Segmentation, _Mapping]] = ..., baseline: _Optional[_Union[Baseline, _Mapping]] = ...) -> None: ...
 
 class StreakParams(_message.Message):
     __slots__ = ("k", "epsilon", "strategy", "fill", "segmentation", "baseline")

@@ -1,0 +1,128 @@
+"""What each kind of result says in words: rule and certificate, counterparts, regions, the flip set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from whybox.v1 import explanation_pb2
+
+Lines = list[tuple[str, str]]
+MOST_NAMED = 8  # segments or columns named in a line
+MOST_EXAMPLES = 3  # of each side
+
+SPACES: dict[int, str] = {
+    explanation_pb2.SCORE_SPACE_LOGIT: "logit",
+    explanation_pb2.SCORE_SPACE_PROBABILITY: "probability",
+    explanation_pb2.SCORE_SPACE_VALUE: "value",
+}
+
+
+def story(message: explanation_pb2.Explanation) -> Lines:
+    """Name and value of every line; empty for a plain attribution."""
+    kind = message.WhichOneof("result")
+    return STORIES[kind](message) if kind in STORIES else []
+
+
+def closing(message: explanation_pb2.Explanation) -> str:
+    """How the marks below a result are to be read; "" for attributions, which say it themselves."""
+    return CLOSINGS.get(message.WhichOneof("result") or "", "")
+
+
+def said(target: explanation_pb2.Target) -> str:
+    """Label, score with its unit, and probability."""
+    text = f"{target.label or f'output {target.index}'}, {SPACES.get(target.space, 'score')} {target.score:.4g}"
+    return f"{text}, p {target.probability:.3g}" if target.HasField("probability") else text
+
+
+def _attribution(message: explanation_pb2.Explanation) -> Lines:
+    found = message.attribution
+    lines = [("unit", found.unit)] if found.unit else []
+    if found.HasField("flip_set"):
+        removed = named(found.flip_set.segments, found.names)
+        answer = said(found.flip_set.after)
+        changes = "changes the answer to" if found.flip_set.flipped else "does not change the answer:"
+        lines.append(("flip set", f"removing {removed or 'nothing'} {changes} {answer}"))
+    return lines
+
+
+def _rule(message: explanation_pb2.Explanation) -> Lines:
+    rule, answer = message.rule, message.targets[0].label or f"output {message.targets[0].index}"
+    condition = " AND ".join(p.text for p in rule.predicates) or "always"
+    met = "met" if rule.threshold_met else "NOT MET"
+    lines = [
+        ("rule", f"IF {condition} THEN {answer}"),
+        ("precision", f"{rule.precision:.3g}, at least {rule.lower_bound:.3g} with probability {rule.confidence:.3g}"),
+        ("threshold", f"{rule.threshold:.3g} {met}"),
+        ("coverage", f"{rule.coverage:.3g}, {rule.samples:,} rows behind the precision"),
+        ("certificate", rule.certificate),
+    ]
+    for agrees, name in ((True, "agrees"), (False, "disagrees")):
+        shown = [example.text for example in rule.examples if example.agrees is agrees]
+        lines += [(name, text) for text in shown[:MOST_EXAMPLES]]
+    return lines
+
+
+def _contrast(message: explanation_pb2.Explanation) -> Lines:
+    found, lines = message.contrast, []
+    for name, field, reason, verb in (
+        ("must be there", "pertinent_positive", found.positive_reason, "is enough for"),
+        ("must not be", "pertinent_negative", found.negative_reason, "makes it"),
+    ):
+        if not found.HasField(field):
+            lines.append((name, f"none: {reason}"))
+            continue
+        one = getattr(found, field)
+        parts = named(one.segments, found.units.names) or "nothing"
+        changes = _changes(message, one) if field == "pertinent_negative" else ""
+        lines.append((name, f"{changes or parts} {verb} {said(one.target)} (L1 {one.l1:.3g}, L2 {one.l2:.3g})"))
+    return lines
+
+
+def _changes(message: explanation_pb2.Explanation, one: explanation_pb2.Counterpart) -> str:
+    """Columns of a table that change, with both values."""
+    before, after = message.subject.table, one.subject.table
+    pairs = zip(before.names, before.values, after.values, strict=False)
+    changed = [f"{name} {old} -> {new}" for name, old, new in pairs if old != new]
+    more = f" and {len(changed) - MOST_NAMED} more" if len(changed) > MOST_NAMED else ""
+    return ", ".join(changed[:MOST_NAMED]) + more
+
+
+def _regions(message: explanation_pb2.Explanation) -> Lines:
+    found = message.regions
+    scores = ", ".join(f"{score:.3g}" for score in found.scores)
+    return [
+        ("regions", named(found.segments, found.units.names) or "none raises the score"),
+        ("f(S)", f"{scores or '0'} above {found.empty_score:.4g} when nothing is shown"),
+        ("guarantee", found.guarantee),
+    ]
+
+
+def _mask(message: explanation_pb2.Explanation) -> Lines:
+    found = message.mask
+    masked = ", ".join(f"{score:.4g}" for score in found.masked_scores)
+    hidden = ", ".join(f"{score:.4g}" for score in found.hidden_scores)
+    return [("game", found.game), ("under the mask", masked), ("all hidden", hidden)]
+
+
+def named(segments: Iterable[int], names: Iterable[str]) -> str:
+    """Names of segments, the first few of many."""
+    known = list(names)
+    found = [known[s] if s < len(known) and known[s] else f"segment {s}" for s in segments]
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return ", ".join(found[:MOST_NAMED]) + more
+
+
+STORIES: dict[str, Callable[[explanation_pb2.Explanation], Lines]] = {
+    "attribution": _attribution,
+    "rule": _rule,
+    "contrast": _contrast,
+    "regions": _regions,
+    "mask": _mask,
+}
+
+CLOSINGS = {
+    "rule": "Marked: what the rule needs.",
+    "contrast": "Red must be there for this answer; blue changed would make another.",
+    "regions": "Marked: the chosen regions, with the score that each added.",
+    "mask": "Marked: what counts for the score, from 0 to 1.",
+}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 from rich.table import Table
-from tests.benchmarks import cem_bench, overhead_rows, pda_bench, peers, promises, shap_bench, speed, streak_bench
+from tests.benchmarks import anchors_bench, cem_bench, overhead_rows, pda_bench, peers, promises, shap_bench, speed, streak_bench
 from tests.benchmarks.row import Row
 
 ROWS: tuple[tuple[str, Callable[[], list[Row]]], ...] = (
@@ -29,6 +29,7 @@ ROWS: tuple[tuple[str, Callable[[], list[Row]]], ...] = (
     ("kernel_shap", shap_bench.rows),
     ("peers", peers.peers),
     ("streak", streak_bench.rows),
+    ("anchors", anchors_bench.rows),
     ("cem", cem_bench.rows),
     ("prediction difference and rise", pda_bench.rows),
 )

@@ -13,14 +13,6 @@ from contextlib import contextmanager
 
 import numpy as np
 import psutil
-import whybox
-from whybox_server.core.instance import Subject
-from whybox_server.core.spec import Modality, ScoreKind, TabularSpec
-from whybox_server.core.target import Choice, Space, Targets
-from whybox_server.engine.drive import run
-from whybox_server.methods.prediction_difference import PREDICTION_DIFFERENCE, PredictionDifferenceParams
-from whybox_server.perturb.removal import Sampler
-
 from tests.answering import answering, instance_of
 from tests.benchmarks import nets
 from tests.benchmarks.raw import Raw, Setting
@@ -28,6 +20,14 @@ from tests.benchmarks.row import Row, at_most
 from tests.benchmarks.speed import SPEC, against_raw, picture, raw_small, seeds
 from tests.e2e.serving import running
 from tests.oracles.prediction_difference import evidence_of_normal_columns
+
+import whybox
+from whybox_server.core.instance import Subject
+from whybox_server.core.spec import Modality, ScoreKind, TabularSpec
+from whybox_server.core.target import Choice, Space, Targets
+from whybox_server.engine.drive import run
+from whybox_server.methods.prediction_difference import PREDICTION_DIFFERENCE, PredictionDifferenceParams
+from whybox_server.perturb.removal import Sampler
 
 PATCH, STRIDE, DRAWS = 10, 4, 10
 WINDOWS = ((nets.SIDE - PATCH + STRIDE - 1) // STRIDE + 1) ** 2

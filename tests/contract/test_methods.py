@@ -147,7 +147,8 @@ PAIRS = [
     for modality in CASES
     if modality in method.modalities
 ]
-OTHER_KINDS = {"streak", "anchors", "cem", "meaningful_perturbation"}  # methods whose finding is no attribution
+# Methods whose finding is no attribution.
+OTHER_KINDS = {"streak", "anchors", "cem", "meaningful_perturbation"}
 ATTRIBUTIONS = [pair for pair in PAIRS if pair.values[0].name not in OTHER_KINDS]
 every_pair = pytest.mark.parametrize(("method", "make"), PAIRS)
 every_attribution = pytest.mark.parametrize(("method", "make"), ATTRIBUTIONS)

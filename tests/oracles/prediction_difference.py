@@ -27,7 +27,7 @@ def algorithm_1(
     training_count: float,
     classes: int,
 ) -> Array:
-    """Evidence per pixel of a picture (height, width); draws(y, x): values for the patch that starts there."""
+    """Evidence per pixel of a picture (height, width); draws(y, x): values for the patch from there."""
     height, width = picture.shape
     evidence, counts = np.zeros(picture.shape), np.zeros(picture.shape)
     own = log2_odds(probability(picture), training_count, classes)

@@ -89,7 +89,9 @@ def around(values: Array, rows: int = 200, seed: int = 3) -> Instance:
     background = np.random.default_rng(seed).normal(size=(rows, len(values)))
     background = (background - background.mean(axis=0)) / background.std(axis=0)
     background = np.concatenate([background, [[6.0] * len(values), [-6.0] * len(values)]])
-    return instance_of(Modality.TABULAR, values, details=TabularSpec(background=background / background.std(axis=0)))
+    return instance_of(
+        Modality.TABULAR, values, details=TabularSpec(background=background / background.std(axis=0))
+    )
 
 
 @pytest.mark.parametrize("number", DIGITS)
@@ -144,9 +146,7 @@ def test_a_negative_over_a_straight_border_is_nearly_the_nearest(directions, exc
     """
     weights = np.array([2.0, -1.0, 0.5, 0.1, 0.0])
     instance = instance_of(Modality.TENSOR, np.zeros(5))
-    params = CemParams(
-        find=Contrasts.PERTINENT_NEGATIVE, directions=directions, feature_range=(-9.0, 9.0)
-    )
+    params = CemParams(find=Contrasts.PERTINENT_NEGATIVE, directions=directions, feature_range=(-9.0, 9.0))
     found = explain(classes(instance), border(weights, -3.0), params)
     assert found.negative is not None
     moved = found.negative.inputs["x0"] / 18  # the range is the scale
@@ -262,9 +262,7 @@ def test_the_words_of_a_text_that_are_enough():
         s = np.array([sum(weights.get(word, 0) for word in row[0].split()) - 0.05 for row in inputs["x0"]])
         return np.stack([-s, s], axis=1)
 
-    instance = instance_of(
-        Modality.TEXT, np.array(["a fine film but dull"], object), details=TextSpec()
-    )
+    instance = instance_of(Modality.TEXT, np.array(["a fine film but dull"], object), details=TextSpec())
     found = explain(classes(instance), model)
     assert found.positive is not None
     assert found.units.names[found.positive.segments[0]] in ("fine", "film")
@@ -451,7 +449,14 @@ def test_moved_rows_stay_in_their_limits_and_away_from_nothing():
     """Projection by hand, and twice is once: nothing 0, origin 1, range [-3, 2]."""
     shape = np.ones(3)
     part = Movable(
-        "x0", np.dtype(np.float64), shape, shape, -3 * shape, 2 * shape, np.arange(3, dtype=np.int32), 0 * shape
+        "x0",
+        np.dtype(np.float64),
+        shape,
+        shape,
+        -3 * shape,
+        2 * shape,
+        np.arange(3, dtype=np.int32),
+        0 * shape,
     )
     moved = part.at(np.array([[0.5, 5.0, -0.5], [-1.2, -3.0, -9.0]]))
     assert moved.tolist() == [[1.5, 2.0, 1.0], [-1.0, -2.0, -3.0]]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import whybox
 from onnx import ModelProto
+from tests.answering import instance_of
+
+import whybox
 from whybox_server.api.spec import from_spec, to_spec
 from whybox_server.core.errors import InvalidRequest
 from whybox_server.core.memo import Memo
@@ -17,8 +19,6 @@ from whybox_server.perturb.options import Baseline, BaselineKind
 from whybox_server.serving.onnx.described import parse
 from whybox_server.serving.onnx.meaning import Seen, complete, merged
 from whybox_server.serving.onnx.signature import Signature, TensorInfo
-
-from tests.answering import instance_of
 
 PICTURES = np.random.default_rng(0).random((3, 8, 8)).astype(np.float32)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from whybox_server.core.rows_soft import Soft, bilinear
 from whybox_server.perturb import mask_sums as module
 from whybox_server.perturb.mask_sums import mask_sums

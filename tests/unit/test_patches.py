@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from whybox_server.perturb.patches import MOST_PATCHES, Gaussian, fit, fit_patches, patch_laws
 
 
@@ -14,7 +15,7 @@ def law(dims: int = 4, seed: int = 0) -> Gaussian:
 
 
 def test_a_conditional_law_is_the_one_of_the_precision_matrix():
-    """Covariance of the asked is the inverse of their block of the precision; jitter is 1e-6 of a variance."""
+    """Covariance of the asked is the inverse of their block of the precision, up to the jitter."""
     one, asked, known = law(), np.array([1, 3]), np.array([0, 2])
     values = np.random.default_rng(1).normal(size=(3, 4))
     precision = np.linalg.inv(one.covariance)

@@ -8,6 +8,9 @@ from math import log2
 
 import numpy as np
 import pytest
+from tests.answering import Model, answering, instance_of, subject_of
+from tests.oracles.prediction_difference import algorithm_1, evidence_of_normal_columns
+
 from whybox_server.core.errors import BudgetSpent, InvalidRequest
 from whybox_server.core.explanation import Attribution
 from whybox_server.core.instance import Instance, Subject
@@ -22,9 +25,6 @@ from whybox_server.methods.prediction_difference import PREDICTION_DIFFERENCE as
 from whybox_server.methods.prediction_difference import PredictionDifferenceParams
 from whybox_server.perturb.removal import Sampler
 from whybox_server.perturb.tiling import tile
-
-from tests.answering import Model, answering, instance_of, subject_of
-from tests.oracles.prediction_difference import algorithm_1, evidence_of_normal_columns
 
 MARGINAL, CONDITIONAL = Sampler.MARGINAL, Sampler.CONDITIONAL
 
@@ -108,7 +108,7 @@ def test_evidence_is_that_of_the_papers_algorithm():
 
 @pytest.mark.parametrize("conditional", [False, True])
 def test_evidence_of_normal_columns_is_what_quadrature_says(conditional):
-    """Relative error over all columns with 500 draws at most 5 %, mean of ten seeds; 20,000 background rows."""
+    """Relative error over all columns with 500 draws at most 5 %, mean of ten seeds, 20,000 rows known."""
     rng = np.random.default_rng(2)
     covariance = 0.6 ** np.abs(np.subtract.outer(np.arange(5), np.arange(5)))
     background = rng.multivariate_normal(np.zeros(5), covariance, 20_000)
@@ -124,17 +124,42 @@ def test_evidence_of_normal_columns_is_what_quadrature_says(conditional):
 
 
 def test_standard_errors_are_those_of_the_draws():
-    """Deviation of (estimate - all values) / error over 200 seeds within [0.8, 1.2]: half of 400 values drawn."""
+    """Deviation of (estimate - all values) / error over 200 seeds within [0.8, 1.2]; half is drawn.
+
+    Few training instances, so that Laplace's correction counts.
+    """
     rng = np.random.default_rng(3)
     subject = probabilities_of(table(np.array([1.0]), rng.normal(size=(400, 1))))
     model = two_classes(lambda x: 2 * x[:, 0])
-    truth = explain(subject, model, num_samples=400)
+    truth = explain(subject, model, num_samples=400, training_count=5)
     assert np.all(truth.standard_errors == 0)
     scores = []
     for seed in range(200):
-        found = explain(subject, model, seed=seed, num_samples=200)
+        found = explain(subject, model, seed=seed, num_samples=200, training_count=5)
         scores.append((found.values[0, 0] - truth.values[0, 0]) / found.standard_errors[0, 0])
     assert 0.8 < np.std(scores) < 1.2
+
+
+def test_errors_of_two_draws_are_those_of_a_sample_without_repetition():
+    """Two of the values 0, 3, 30: |a - b| / 2 times sqrt(1 - 2 / 3)."""
+    subject = values_of(table(np.array([0.0]), np.array([[0.0], [3.0], [30.0]])))
+    apart = {1.5: 3, 15.0: 30, 16.5: 27}  # mean of the pair: their difference
+    for seed in range(5):
+        found = explain(subject, lambda i: i["x0"], seed=seed, num_samples=2)
+        assert found.standard_errors[0, 0] == pytest.approx(apart[-found.values[0, 0]] / 2 / np.sqrt(3))
+
+
+def test_patches_that_overlap_average_their_errors_out():
+    """Deviation of (estimate - all pictures) / error over 100 seeds within [0.8, 1.25]: pixels of four patches."""
+    instance, weights = picture(4, rows=200), np.random.default_rng(12).normal(size=(4, 4))
+    model: Model = lambda i: weighted(weights)(i["x0"])[:, None]  # noqa: E731
+    subject, own = values_of(instance), {"sampler": MARGINAL, "patch": 2}
+    truth = explain(subject, model, num_samples=200, **own)
+    scores = []
+    for seed in range(100):
+        found = explain(subject, model, seed=seed, num_samples=10, **own)
+        scores.append(((found.values - truth.values) / found.standard_errors)[0, 1:3, 1:3])
+    assert 0.8 < np.std(scores) < 1.25
 
 
 def test_probabilities_are_averaged_not_log_odds():
@@ -224,7 +249,7 @@ def test_a_constant_model_has_no_evidence_and_is_said_to_have_none():
 
 
 def test_a_corner_lies_in_one_patch_and_the_middle_in_all_that_fit():
-    """Counts of patches per pixel: 1 in the corner, k^2 inside; the last patch of a stride is moved inside."""
+    """Counts of patches per pixel: 1 in the corner, k^2 inside; the last of a stride is moved inside."""
     counts = tile(picture(7), 3, 1).spread(np.ones((1, 25)))[0]
     assert counts[0, 0] == counts[-1, -1] == 1
     assert counts[3, 3] == 9
@@ -332,9 +357,7 @@ def test_statistics_are_learnt_once_per_background_and_kept_with_the_model():
     assert alone.values.tobytes() == first.values.tobytes() == second.values.tobytes()
     assert len(memo._kept) == 1  # noqa: SLF001
     other = replace(kept.spec.details, background=kept.spec.details.background + 1)
-    explain(
-        values_of(replace(kept, spec=replace(kept.spec, details=other))), model, sampler=CONDITIONAL
-    )
+    explain(values_of(replace(kept, spec=replace(kept.spec, details=other))), model, sampler=CONDITIONAL)
     assert len(memo._kept) == 2  # noqa: SLF001
 
 
@@ -413,6 +436,21 @@ def test_categories_are_drawn_by_frequency_and_a_lonely_value_is_named():
     assert found.values[0, 2] == 0
     assert any("frequencies" in text and "letter" in text for text in found.warnings)
     assert any("only one value of still" in text for text in found.warnings)
+
+
+def test_numbers_that_name_categories_are_not_drawn_between_them():
+    """Codes 0 and 9 of a declared category: rows hold nothing else."""
+    rng = np.random.default_rng(11)
+    background = np.stack([rng.choice([0.0, 9.0], 50), rng.normal(size=50)], axis=1)
+    instance = table(np.array([9.0, 0.5]), background, categories={0: ()})
+    seen: list[Array] = []
+
+    def model(inputs: object) -> Array:
+        seen.append(inputs["x0"])  # type: ignore[index]
+        return inputs["x0"][:, :1]  # type: ignore[index]
+
+    explain(values_of(instance), model, sampler=CONDITIONAL)
+    assert np.unique(seen[0][:, 0]).tolist() == [0, 9]
 
 
 def test_other_inputs_of_a_picture_stay_as_they_are():

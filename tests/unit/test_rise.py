@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from tests.answering import Model, answering, instance_of, materialise, subject_of
+from tests.oracles.rise import covariances, enlarged, expected_of_linear, saliency
+
 from whybox_server.core.errors import BudgetSpent, InvalidRequest
 from whybox_server.core.explanation import Attribution
 from whybox_server.core.instance import Instance
@@ -16,9 +19,6 @@ from whybox_server.engine.drive import run
 from whybox_server.methods.rise import RISE, RiseParams
 from whybox_server.perturb.options import Baseline, BaselineKind
 from whybox_server.perturb.veils import refuse_too_many
-
-from tests.answering import Model, answering, instance_of, materialise, subject_of
-from tests.oracles.rise import covariances, enlarged, expected_of_linear, saliency
 
 
 def explain(
@@ -231,9 +231,7 @@ def test_of_many_words_masks_are_drawn():
 
 def test_all_targets_come_from_the_same_masks():
     """Two outputs, the second -3 times the first."""
-    found = explain(
-        picture(8, 8), lambda i: i["x0"][:, 2, 2][:, None] * [1, -3], outputs=2, num_masks=50
-    )
+    found = explain(picture(8, 8), lambda i: i["x0"][:, 2, 2][:, None] * [1, -3], outputs=2, num_masks=50)
     assert np.allclose(found.values[1], -3 * found.values[0])
 
 
@@ -315,7 +313,9 @@ def test_what_cannot_be_masked_is_refused_by_name(instance, params, field):
 def test_a_side_of_few_places_has_as_many_cells():
     """A series of three steps and of one: no error, finite values."""
     for steps in (1, 3):
-        found = explain(line(np.arange(1.0, 1 + steps)), lambda i: i["x0"].sum(axis=1)[:, None], baseline=ZERO)
+        found = explain(
+            line(np.arange(1.0, 1 + steps)), lambda i: i["x0"].sum(axis=1)[:, None], baseline=ZERO
+        )
         assert np.isfinite(found.values).all()
         assert f"{steps} random cells" in found.segmentation
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from skimage.transform import resize
+from tests.answering import materialise
+from tests.oracles.rise import enlarged
+
 from whybox_server.core.instance import Instance
 from whybox_server.core.rows import Array, Rows
 from whybox_server.core.rows_soft import Patched, Soft, bilinear
 from whybox_server.core.spec import ModelSpec
-
-from tests.answering import materialise
-from tests.oracles.rise import enlarged
 
 RNG = np.random.default_rng(0)
 GRIDS = RNG.random((5, 3, 2)).astype(np.float32)
@@ -27,7 +27,14 @@ def soft(layout: str = "CHW", dtype: type = np.float64) -> Soft:
     instance, background = rng.random(shape), rng.random((2, *shape))
     matrices = (bilinear(9, 3, 5), bilinear(8, 2, 4))
     return Soft(
-        "x", instance.astype(dtype), background.astype(dtype), places, matrices, GRIDS, SHIFTS, np.arange(5) % 2
+        "x",
+        instance.astype(dtype),
+        background.astype(dtype),
+        places,
+        matrices,
+        GRIDS,
+        SHIFTS,
+        np.arange(5) % 2,
     )
 
 
@@ -49,13 +56,17 @@ def test_a_row_is_the_blend_that_its_mask_says(layout):
 
 def test_a_full_mask_is_the_instance_and_an_empty_one_the_background_bit_for_bit():
     """x 1 + b 0 and x 0 + b 1 are exact."""
-    rows = replace(soft(), grids=np.array([np.ones((3, 2)), np.zeros((3, 2))], bool), shifts=None, choice=None)
+    rows = replace(
+        soft(), grids=np.array([np.ones((3, 2)), np.zeros((3, 2))], bool), shifts=None, choice=None
+    )
     found = built(rows, rows.instance)
     assert np.array_equal(found[0], rows.instance)
     assert np.array_equal(found[1], rows.background[0])
 
 
-@pytest.mark.parametrize(("dtype", "big"), [(np.uint8, 255), (np.int64, 10**7 + 1), (np.float16, 100), (np.float32, 1)])
+@pytest.mark.parametrize(
+    ("dtype", "big"), [(np.uint8, 255), (np.int64, 10**7 + 1), (np.float16, 100), (np.float32, 1)]
+)
 def test_rows_are_in_the_models_dtype_and_whole_numbers_are_rounded(dtype, big):
     """Half of `big` and half of 0, rounded to even; no dtype loses digits of the instance."""
     instance = np.full((4,), big, dtype)
@@ -122,7 +133,9 @@ def patched() -> Patched:
 def test_a_patch_is_put_where_it_belongs_and_nothing_else_changes():
     """Box of 1 x 2 at its corner; the other input is the instance's."""
     rows = patched()
-    found = materialise(rows, Instance({"x": rows.instance, "y": rows.rest["y"]}, ModelSpec()), np.array([1, 0]))
+    found = materialise(
+        rows, Instance({"x": rows.instance, "y": rows.rest["y"]}, ModelSpec()), np.array([1, 0])
+    )
     expected = rows.instance.copy()
     expected[2, 2:4] = [60, 61]
     assert np.array_equal(found["x"][0], expected)

@@ -24,7 +24,9 @@ def asking(*numbers: list[float], want: Want = Want.SCORES) -> Generator[Query, 
     return heard
 
 
-def driven(steps: Generator[Query, Reply, list[list[float]]], budget: int = 100) -> tuple[list[list[float]], list[int]]:
+def driven(
+    steps: Generator[Query, Reply, list[list[float]]], budget: int = 100
+) -> tuple[list[list[float]], list[int]]:
     """Answers a number with itself; the results, and how many rows each query had."""
     sizes: list[int] = []
     try:
@@ -58,7 +60,10 @@ def test_questions_of_other_kinds_are_asked_apart():
 
 def test_a_spent_budget_reaches_all_who_asked():
     """Each ends with what it has."""
-    assert driven(together([asking([1.0], [2.0]), asking([3.0], [4.0])]), budget=3)[0] == [[1.0, -1.0], [3.0, -1.0]]
+    assert driven(together([asking([1.0], [2.0]), asking([3.0], [4.0])]), budget=3)[0] == [
+        [1.0, -1.0],
+        [3.0, -1.0],
+    ]
 
 
 def test_nobody_asks_nothing():

@@ -62,9 +62,7 @@ class Movable:
         """Identifies everything a moved row depends on but its amounts."""
         arrays = [self.origin, self.step, self.low, self.high, self.segments]
         arrays += [] if self.nothing is None else [self.nothing]
-        return digest(
-            self.name.encode(), self.dtype.str.encode(), *(p for a in arrays for p in described(a))
-        )
+        return digest(self.name.encode(), self.dtype.str.encode(), *(p for a in arrays for p in described(a)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -132,7 +132,9 @@ def refuse_contradictions(params: CemParams) -> None:
     found = []
     if params.autoencoder:
         found.append(
-            Violation("autoencoder", "the gamma term needs a second model, which is not served yet; leave it out")
+            Violation(
+                "autoencoder", "the gamma term through a served autoencoder is not offered yet; leave it out"
+            )
         )
     elif params.gamma > 0:
         found.append(Violation("gamma", "weighs an autoencoder's error and there is none; leave it at 0"))

@@ -147,7 +147,9 @@ def prefixes(moves: Moves, order: Array) -> Array:
     return np.stack([grown[size - 1] for size in sizes])
 
 
-def beam(side: Side, aim: Objective, kept: Array, order: Array, known: Found) -> Generator[Query, Reply, Found]:
+def beam(
+    side: Side, aim: Objective, kept: Array, order: Array, known: Found
+) -> Generator[Query, Reply, Found]:
     """Sets grown move by move, the best of each size kept; smaller than what is known, or that."""
     moves, best_margin = side.moves, -np.inf
     most = ROUNDS if known.state is None else min(ROUNDS, int(np.count_nonzero(known.state)) - 2)

@@ -182,7 +182,9 @@ def additions(
     """Steps of numbers in both directions, other categories, and what each costs."""
     grid = grid_of(instance, limits)
     several = max((len(values) for of in limits.categories.values() for values in of.values()), default=0)
-    tables = {part.name: [part.at(np.full((1, hiding.count), amount))[0] for amount in grid] for part in parts}
+    tables = {
+        part.name: [part.at(np.full((1, hiding.count), amount))[0] for amount in grid] for part in parts
+    }
     names = [name for name in instance.inputs if name in hiding.units.segments]
     values = {}
     for name in names:
@@ -221,7 +223,9 @@ def same_sign(grid: tuple[float, ...], k: int) -> Array:
     return np.asarray((signs[:k] == signs[k])[:, None])
 
 
-def recategorised(array: Array, nothing: Array, categories: Mapping[int, tuple[object, ...]], k: int) -> Array:
+def recategorised(
+    array: Array, nothing: Array, categories: Mapping[int, tuple[object, ...]], k: int
+) -> Array:
     """An input whose categories are the k-th value each, where that is not nearer to nothing."""
     values = array.copy()
     flat, absent = values.reshape(-1), nothing.reshape(-1)
@@ -244,7 +248,9 @@ def grid_of(instance: Instance, limits: Limits) -> tuple[float, ...]:
 
 def max_width(limits: Limits) -> float:
     """An amount that takes every element to the end of its range."""
-    return max(float(np.max((limits.high[n] - limits.low[n]) / limits.scale[n], initial=1)) for n in limits.low)
+    return max(
+        float(np.max((limits.high[n] - limits.low[n]) / limits.scale[n], initial=1)) for n in limits.low
+    )
 
 
 def distances_from(

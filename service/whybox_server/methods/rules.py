@@ -246,7 +246,7 @@ def try_out(plan: Plan, notes: Notebook, rules: Sequence[Literals]) -> Asking[No
 
 
 def glimpse(plan: Plan, notes: Notebook, rows: int) -> Asking[None]:
-    """The empty rule on so many rows, where the budget allows no more."""
+    """Look at the empty rule with as many rows as the budget leaves; it is not certified by them."""
     drawn = notes.conditions.draw([()], np.array([rows]), notes.rng)
     agrees = yield from notes.ask(drawn)
     tally = Tally(np.array([rows]), np.array([np.count_nonzero(agrees)]))

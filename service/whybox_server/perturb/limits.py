@@ -101,7 +101,8 @@ def refuse_outside(array: Array, nothing: Array, given: Sequence[float]) -> None
         outside = values[(values < given[0]) | (values > given[1])]
         if outside.size:
             raise InvalidRequest.of(
-                "feature_range", f"{what} holds {outside.flat[0]}, outside of {list(given)}; give a wider range"
+                "feature_range",
+                f"{what} holds {outside.flat[0]}, outside of {list(given)}; widen it",
             )
 
 
@@ -158,7 +159,11 @@ def categories_of(
             if kind == "b":
                 found[name][position] = (False, True)
             elif kind in "OUS":
-                seen = () if rows is None else sorted({str(v) for v in rows[name].reshape(len(rows[name]), -1)[:, position]})
+                seen = (
+                    ()
+                    if rows is None
+                    else sorted({str(v) for v in rows[name].reshape(len(rows[name]), -1)[:, position]})
+                )
                 found[name][position] = tuple(listed.get(column, ())) or tuple(seen)
             elif column in listed:
                 found[name][position] = tuple(range(len(listed[column])))

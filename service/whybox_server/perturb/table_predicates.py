@@ -2,7 +2,8 @@
 
 D is the background: a row under a rule is a random background row on which the rule holds, whole, so
 that columns keep their ties with each other (Ribeiro et al. 2018, section 3: "the conditional
-distribution when the rule applies"). It asks no model.
+distribution when the rule applies"). Rows put together from two rows, as the authors' code has them,
+would be of no such D, and could serve one rule each. It asks no model.
 """
 
 from __future__ import annotations

@@ -36,7 +36,8 @@ class Drawn:
     """Masks and the rows that they make.
 
     sums: factors (f, n), also for fewer rows than there are, to sums of factors M and of factors M^2,
-    (f, places) each. shares: (n,) weight of each mask in a mean; they sum to 1. exact: these are all masks there are.
+    (f, places) each. shares: (n,) weight of each mask in a mean; they sum to 1. exact: these are all
+    masks there are.
     """
 
     rows: Rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-OVERLAYS = ("blended", "heat_map", "masked", "outlines", "original")
+OVERLAYS = ("auto", "blended", "heat_map", "masked", "outlines", "original")
 POLARITIES = ("both", "positive", "negative")
 COLOR_MAPS = ("red_blue", "orange_purple")
 
@@ -13,7 +13,8 @@ COLOR_MAPS = ("red_blue", "orange_purple")
 class Options:
     """What a caller may choose about a PNG. Names follow Vertex AI and captum where both sides know them.
 
-    overlay: "blended" lays colours over the greyscale photograph, "heat_map" shows colours alone,
+    overlay: "auto" is "outlines" for regions and rules, else "blended". "blended" lays colours
+        over the greyscale photograph, "heat_map" shows colours alone,
         "masked" leaves the photograph bright where |attribution| is large, "outlines" draws the
         contours of the strongest part, "original" is the photograph.
     polarity: "both", or only what supports ("positive") or speaks against ("negative") the target.
@@ -27,7 +28,7 @@ class Options:
     font: path of a TrueType font, for scripts that the built-in (Latin) one cannot write.
     """
 
-    overlay: str = "blended"
+    overlay: str = "auto"
     polarity: str = "both"
     color_map: str = "red_blue"
     clip_percent_upperbound: float = 99.0

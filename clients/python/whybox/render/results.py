@@ -89,9 +89,9 @@ def _mask(message: explanation_pb2.Explanation, target: int) -> Finding:
     if "deletion" in found.game.lower():
         values = 1.0 - values  # what had to go is what counts
     series = message.subject.series.values.shape  # (time, channels)
-    if values.ndim == 1 and len(series) == 2:
+    if values.ndim == 1 and len(series) == 2:  # one mask for all channels
         values = np.repeat(values[:, None], series[1], axis=1)
-    return Finding(values, None, (), {}, tuple(found.units.instance_shape), None, {})
+    return Finding(values, None, (), {}, values.shape, None, {})
 
 
 def _marked(units: explanation_pb2.Units, marks: Mapping[int, float]) -> Finding:

@@ -6,6 +6,7 @@ One table says what each kind of subject shows.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -39,6 +40,10 @@ def png(message: explanation_pb2.Explanation, target: int, options: Options) -> 
 
 
 def _picture(message: explanation_pb2.Explanation, target: int, options: Options) -> Strips:
+    if options.overlay == "auto":
+        chosen = message.WhichOneof("result") in ("regions", "rule")
+        outlined = replace(options, overlay="outlines", outline_percent=100.0)
+        options = outlined if chosen else replace(options, overlay="blended")
     return picture_strips(pixels(message), heatmap(message, target), options)
 
 

@@ -9,6 +9,7 @@ from whybox.v1 import explanation_pb2
 Lines = list[tuple[str, str]]
 MOST_NAMED = 8  # segments or columns named in a line
 MOST_EXAMPLES = 3  # of each side
+MOST_CHARACTERS = 160  # of an example
 
 SPACES: dict[int, str] = {
     explanation_pb2.SCORE_SPACE_LOGIT: "logit",
@@ -58,15 +59,15 @@ def _rule(message: explanation_pb2.Explanation) -> Lines:
     ]
     for agrees, name in ((True, "agrees"), (False, "disagrees")):
         shown = [example.text for example in rule.examples if example.agrees is agrees]
-        lines += [(name, text) for text in shown[:MOST_EXAMPLES]]
+        lines += [(name, shortened(text)) for text in shown[:MOST_EXAMPLES]]
     return lines
 
 
 def _contrast(message: explanation_pb2.Explanation) -> Lines:
     found, lines = message.contrast, []
     for name, field, reason, verb in (
-        ("must be there", "pertinent_positive", found.positive_reason, "is enough for"),
-        ("must not be", "pertinent_negative", found.negative_reason, "makes it"),
+        ("positive", "pertinent_positive", found.positive_reason, "is enough for"),
+        ("negative", "pertinent_negative", found.negative_reason, "makes it"),
     ):
         if not found.HasField(field):
             lines.append((name, f"none: {reason}"))
@@ -102,6 +103,11 @@ def _mask(message: explanation_pb2.Explanation) -> Lines:
     masked = ", ".join(f"{score:.4g}" for score in found.masked_scores)
     hidden = ", ".join(f"{score:.4g}" for score in found.hidden_scores)
     return [("game", found.game), ("under the mask", masked), ("all hidden", hidden)]
+
+
+def shortened(text: str) -> str:
+    """An example of many columns, cut; all of it is in the message."""
+    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 3].rstrip() + "..."
 
 
 def named(segments: Iterable[int], names: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from whybox_server.methods.mask_games import (
     onto_area,
     total_variation,
 )
-from whybox_server.methods.mask_players import halfway
+from whybox_server.methods.mask_players import halfway, noticed, seated
 from whybox_server.methods.zeroth_order import directions, probes, slopes
 from whybox_server.perturb.blending import Blending, blend
 from whybox_server.perturb.options import Baseline, BaselineKind
@@ -180,6 +180,21 @@ def test_the_way_starts_where_half_of_the_score_is_gone():
     assert halfway(levels, np.array([10.0, 10, 10, 0])) == pytest.approx(0.1)
     assert halfway(levels, np.array([0.0, 0, 0, 5e9])) == pytest.approx(0.1)
     assert halfway(levels, np.array([3.0, 1, 1, 3])) == 0.5
+
+
+def test_a_player_counts_in_shares_of_the_range_and_remembers_the_best_mask():
+    """Scores 10 to 2 in levels 1 to 0, half at .2: shares 1 and 0; a worse mask later is not remembered."""
+    rules, levels = Rules(Game.DELETION, 1.0, 0.0, 0.1), np.array([1.0, 0.4, 0])
+    said = np.array([[10.0], [10.0], [2.0]])
+    player = seated(rules, 0, targets(ScoreKind.VALUE), levels, said, (2, 2))
+    assert player is not None
+    assert (player.share(said[0]), player.share(said[2])) == (1, 0)
+    assert player.start == pytest.approx(0.2)
+    mask = np.array([0.0, 1, 1, 1])
+    better = noticed(rules, (2, 2), player, mask, said[2])
+    assert better.best.mask is mask
+    assert better.best.rank == (0, 0.25)
+    assert noticed(rules, (2, 2), better, np.ones(4), said[0]).best is better.best
 
 
 def veil(dtype: type = np.float64) -> Blending:

@@ -233,6 +233,7 @@ def test_the_span_of_time_that_counts_is_found():
     assert found.values.shape == (1, 100)
     assert overlap(found.values[0] < 0.5, where) >= 0.5
     assert "28 cells" in found.segmentation
+    assert "blur" in found.baseline
 
 
 def test_every_target_gets_a_mask_of_its_own_in_the_same_queries():

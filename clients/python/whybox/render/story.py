@@ -102,7 +102,7 @@ def _mask(message: explanation_pb2.Explanation) -> Lines:
     found = message.mask
     masked = ", ".join(f"{score:.4g}" for score in found.masked_scores)
     hidden = ", ".join(f"{score:.4g}" for score in found.hidden_scores)
-    return [("game", found.game), ("under the mask", masked), ("all hidden", hidden)]
+    return [("game", found.game), ("masked", masked), ("hidden", hidden)]
 
 
 def shortened(text: str) -> str:

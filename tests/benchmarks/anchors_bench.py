@@ -17,12 +17,13 @@ from functools import cache
 
 import numpy as np
 import onnxruntime as ort
-import whybox
 from skl2onnx import to_onnx
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import train_test_split
 from tests.benchmarks.row import Row, at_least, at_most
+
+import whybox
 
 INSTANCES = 12
 SEEDS = 40

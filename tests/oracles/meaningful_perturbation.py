@@ -21,7 +21,7 @@ def blended(instance: Array, background: Array, mask: Array) -> Array:
 
 
 def total_variation(mask: Array) -> float:
-    """Sum over cells of (dx^2 + dy^2)^(3/2), in cells per side of a picture; no differences at the far ends."""
+    """Sum over cells of (dx^2 + dy^2)^(3/2), in cells per side of a picture."""
     height, width = mask.shape
     total = 0.0
     for y in range(height):

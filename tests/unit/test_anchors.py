@@ -9,12 +9,23 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
+from tests.answering import materialise
+from tests.oracles.anchors import best_rule, precision, share
+
 from whybox_server.core.errors import BudgetSpent, InvalidRequest, MethodUnsupported
 from whybox_server.core.explanation import Rule
 from whybox_server.core.instance import Instance, Subject
 from whybox_server.core.query import Query, Reply
 from whybox_server.core.rows import Array
-from whybox_server.core.spec import ImageSpec, Modality, ModelSpec, ScoreKind, TabularSpec, TextSpec, TimeSeriesSpec
+from whybox_server.core.spec import (
+    ImageSpec,
+    Modality,
+    ModelSpec,
+    ScoreKind,
+    TabularSpec,
+    TextSpec,
+    TimeSeriesSpec,
+)
 from whybox_server.core.target import Choice, Link, Space, Targets
 from whybox_server.engine.drive import run
 from whybox_server.methods.anchors import ANCHORS, AnchorsParams
@@ -22,9 +33,6 @@ from whybox_server.methods.method import violations
 from whybox_server.perturb.laws import Discretizer
 from whybox_server.perturb.options import Baseline, BaselineKind, Segmentation, SegmentationKind
 from whybox_server.perturb.table_predicates import ColumnConditions, column_conditions
-
-from tests.answering import materialise
-from tests.oracles.anchors import best_rule, precision, share
 
 Says = Callable[[Array], Array]  # (n, *shape) -> (n,) class numbers
 

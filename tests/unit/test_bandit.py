@@ -7,11 +7,11 @@ from math import log
 
 import numpy as np
 import pytest
+from tests.oracles.anchors import lower_bound, mixture_evidence
+
 from whybox_server.core.rows import Array
 from whybox_server.methods.bandit import Search, Tally, Tosses, best_arms, exploration, lower, upper
 from whybox_server.methods.certificate import Certificate, Reference, Strict, evidence, tried
-
-from tests.oracles.anchors import lower_bound, mixture_evidence
 
 LEVEL = log(1 / 0.1)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -22,8 +21,9 @@ from whybox_server.core.spec import ImageSpec, Modality, ScoreKind, TabularSpec,
 from whybox_server.core.target import Choice, Link, Space, Targets
 from whybox_server.engine.drive import run
 from whybox_server.methods.cem import CEM, CemParams, Contrasts
+from whybox_server.methods.contrast_search import shorten
 from whybox_server.methods.estimates import Estimate, GradientEstimate, nudges, slope
-from whybox_server.methods.fista import shrunk
+from whybox_server.methods.fista import Found, Objective, shrunk
 from whybox_server.perturb.options import Baseline, BaselineKind, Segmentation, SegmentationKind
 
 DIGITS = range(10)
@@ -157,6 +157,32 @@ def test_a_negative_over_a_straight_border_is_nearly_the_nearest(directions, exc
     assert warned == (directions < len(weights))
 
 
+def test_both_terms_of_the_elastic_net_count():
+    """A gap of 2 deviations: L1 alone would move one column only, L2 shares it among both."""
+    weights, instance = np.array([1.0, 0.9]), around(np.zeros(2))
+    found = explain(classes(instance), border(weights, -2.0), CemParams(find=Contrasts.PERTINENT_NEGATIVE))
+    assert found.negative is not None
+    best = oracle.nearest_on_border(weights, 2.0, BETA)
+    assert np.allclose(found.negative.inputs["x0"], best, atol=0.15)
+    assert found.negative.l1 == pytest.approx(np.abs(found.negative.inputs["x0"]).sum(), rel=1e-6)
+
+
+def test_a_move_that_went_too_far_is_taken_back():
+    """A weight of 10^4 throws both columns one deviation away; without L1 it is L2 that brings them back."""
+    params = replace(NEGATIVE, beta=0.0, c_init=1e4, c_steps=1, max_iterations=200)
+    found = explain(classes(around(np.zeros(2))), border(np.array([1.0, 0.05]), -0.5), params)
+    assert found.negative is not None
+    assert np.all(np.abs(found.negative.inputs["x0"]) < 0.6)
+
+
+def test_a_column_outside_of_the_background_stays_where_it_is():
+    """The range is that of the background and the instance: -9 is not pulled to -6."""
+    found = explain(classes(around(np.array([-9.0, 0.0]))), border(np.array([0.0, 1.0]), -1.0), NEGATIVE)
+    assert found.negative is not None
+    assert found.negative.inputs["x0"][0] == -9.0
+    assert found.negative.segments == (1,)
+
+
 def test_a_positive_under_a_straight_border_is_nearly_the_least():
     """Within 5 % of the closed-form optimum inside of the box between nothing and the instance."""
     weights = np.array([2.0, -1.0, 1.5, 0.1])
@@ -254,6 +280,19 @@ def test_categories_take_other_values():
     assert found.negative.segments == (0,)
 
 
+def test_a_category_never_becomes_the_one_for_nothing():
+    """Red is the most frequent and would be another answer, but it takes something away."""
+    rows = np.array([["red"], ["red"], ["blue"], ["green"]], object)
+    instance = instance_of(Modality.TABULAR, np.array(["blue"], object), details=TabularSpec(background=rows))
+
+    def model(inputs: Any) -> Array:
+        return np.array([[0.0, 1.0] if row[0] == "red" else [1.0, 0.0] for row in inputs["x0"]])
+
+    found = explain(classes(instance), model, NEGATIVE)
+    assert found.negative is None
+    assert "none exists" in found.negative_reason
+
+
 def test_the_words_of_a_text_that_are_enough():
     """Of "a fine film but dull", "fine" alone says good; what a text lacks cannot be added."""
     weights = {"fine": 2.0, "dull": -1.5, "film": 0.1}
@@ -289,9 +328,60 @@ def test_a_long_text_is_searched_by_a_beam():
     assert found.positive.segments == (7, 21, 33)
 
 
+def test_a_beam_finds_a_pair_that_no_prefix_of_the_best_single_words_holds():
+    """Words 1 and 2 do it together, unless one of three decoys is there, which alone look better."""
+    words = [f"w{i}" for i in range(40)]
+
+    def model(inputs: Any) -> Array:
+        rows = [set(row[0].split()) for row in inputs["x0"]]
+        decoys = np.array([bool(row & {"w20", "w21", "w22"}) and len(row) < 40 for row in rows])
+        pairs = np.array([{"w1", "w2"} <= row for row in rows])
+        s = 3.0 * (pairs & ~decoys) + 0.3 * decoys - 2.0
+        return np.stack([-s, s], axis=1)
+
+    instance = instance_of(Modality.TEXT, np.array([" ".join(words)], object), details=TextSpec())
+    found = explain(classes(instance), model)
+    assert found.positive is not None
+    assert found.positive.segments == (1, 2)
+
+
+def test_what_is_not_needed_is_pruned():
+    """Of 150 words 33 are needed: prefixes of the best ones have 30 and 35."""
+    words, needed = [f"w{i}" for i in range(150)], {f"w{i}" for i in range(3, 135, 4)}
+
+    def model(inputs: Any) -> Array:
+        s = np.array([len(needed & set(row[0].split())) - 32.5 for row in inputs["x0"]])
+        return np.stack([-s, s], axis=1)
+
+    instance = instance_of(Modality.TEXT, np.array([" ".join(words)], object), details=TextSpec())
+    found = explain(classes(instance), model)
+    assert found.positive is not None
+    assert {words[i] for i in found.positive.segments} == needed
+
+
+def test_every_move_is_shortened_after_the_others():
+    """Two columns moved by 4 deviations where just over 1 is enough: an eighth of 4 is too little."""
+    task = CEM.prepare(classes(around(np.zeros(2))), NEGATIVE, np.random.default_rng(0))
+    (side,) = task.sides
+    far = int(side.moves.options[np.flatnonzero(side.moves.amounts == 4.0)[0]])
+    state = np.array([far, far])
+    aim = Objective(lambda scores: scores[:, 0], 0.0, BETA)
+    known = Found(side.moves.rows(state[None]), np.ones(1), 99.0, state=state)
+
+    def model(inputs: Any) -> Array:
+        return (inputs["x0"].min(axis=1) - 1.01)[:, None]
+
+    found: Any = run(shorten(side, aim, known), answering(model, task.subject.instance))  # type: ignore[arg-type]
+    assert np.allclose(side.measure(found.rows), 1.5, rtol=1e-6)
+    assert found.net == pytest.approx(2 * (BETA * 1.5 + 1.5**2))
+
+
 def test_one_sigmoid_output_is_decided_by_half():
     """s > 0 is yes and s < 0 is no; the margin is s itself in logits."""
-    model: Callable[[Any], Array] = lambda inputs: (inputs["x0"] @ np.array([1.0, 1.0]) + 1.0)[:, None]  # noqa: E731
+
+    def model(inputs: Any) -> Array:
+        return (inputs["x0"] @ np.array([1.0, 1.0]) + 1.0)[:, None]
+
     for values, sign in ((np.array([1.0, 1.0]), 1), (np.array([-2.0, -2.0]), -1)):
         found = explain(classes(around(values), 1, link=Link.SIGMOID), model, replace(NEGATIVE, kappa=0.5))
         assert found.negative is not None
@@ -362,6 +452,10 @@ def test_a_budget_that_ends_leaves_the_best_so_far_or_the_reason():
     assert late.negative.l2 >= whole.negative.l2 - 1e-9
     with pytest.raises(BudgetSpent):
         explain(subject, model, budget=1)
+    one_lamp = explain(classes(digit(1), 10), lamps, NEGATIVE, budget=3)  # the digit, darkness, lamp a
+    assert one_lamp.negative is not None
+    assert one_lamp.negative.segments == (0,)
+    assert not one_lamp.complete
 
 
 def test_the_rows_of_a_negative_of_thirty_features_are_bounded_beforehand():
@@ -435,7 +529,7 @@ def test_soft_thresholds():
 
 
 def test_a_slope_is_unbiased_and_exact_with_as_many_directions_as_segments():
-    """A linear function: each draw is a projection, their mean the gradient; 1000 draws leave a few hundredths."""
+    """A linear function: each draw is a projection, their mean the gradient; 1000 draws leave hundredths."""
     gradient = np.array([1.0, -2.0, 0.5, 0.0, 3.0, 1.0])
     rng = np.random.default_rng(0)
     every = Estimate(GradientEstimate.RANDOM_DIRECTIONS, 6, 20).draw(rng)

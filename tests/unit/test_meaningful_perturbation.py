@@ -134,7 +134,7 @@ def test_the_area_game_keeps_the_best_cells_of_a_linear_model():
 
 @pytest.mark.parametrize("game", [Game.DELETION, Game.PRESERVATION])
 def test_the_objective_comes_near_that_of_the_best_of_all_512_masks(game):
-    """Enumeration of 3 x 3 cells of a model with a product in it; soft masks may be better, not much worse."""
+    """Enumeration of 3 x 3 cells of a model with a product in it; soft ones may be better."""
     weights = np.array([[0.1, 0.3, 0], [0, 2, 1], [0, 0.2, 0]])
 
     def model(inputs: dict[str, Array]) -> Array:
@@ -169,7 +169,7 @@ def test_evidence_behind_a_saturated_softmax_is_found_by_the_margin(game):
 
 
 def test_no_cell_is_worth_hiding_for_a_saturated_softmax_and_the_block_is_for_its_margin():
-    """Why the margin: slopes at the whole mask against the pressure lambda1 / cells that a cell must overcome.
+    """Why the margin: slopes at the whole mask against lambda1 / cells, which a cell must overcome.
 
     The game for the probability stays where nothing is hidden, with an overlap of 0 for any lambda1
     above 1e-6; the cells that the margin's slopes pick lie in the block.
@@ -188,7 +188,7 @@ def test_no_cell_is_worth_hiding_for_a_saturated_softmax_and_the_block_is_for_it
 
 
 def test_half_of_the_evidence_leaves_no_trace_in_a_saturated_probability():
-    """Hiding a quarter of the block: the probability moves by less than 1e-3, the margin by a tenth and more."""
+    """Hiding a quarter of the block: the probability moves by less than 1e-3, the margin by a tenth."""
     instance, where = planted(0)
     array = instance.inputs["x0"]
     top, left = np.argwhere(where)[0]

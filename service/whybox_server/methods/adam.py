@@ -1,8 +1,8 @@
 """Adam with one step length for all variables: a state and a gradient in, a state and a move out.
 
 A length per variable, as in the paper, would move variables that hardly matter as far as those that
-do, and projections onto a constraint would undo both. It knows neither what is minimised nor where the gradient
-comes from.
+do, and projections onto a constraint would undo both. It knows neither what is minimised nor where
+the gradient comes from.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whybox_server.core.errors import BudgetSpent, InvalidRequest, MethodUnsupported, Violation
+from whybox_server.core.errors import BudgetSpent, InvalidRequest, MethodUnsupported
 from whybox_server.core.explanation import Example, Predicate, Rule
 from whybox_server.core.instance import Subject
 from whybox_server.core.query import Query, Steps
@@ -104,7 +104,7 @@ def prepare(subject: Subject, params: AnchorsParams, rng: Rng) -> AnchorsTask:
     hidden = params.segmentation is not None or params.baseline is not None
     table = subject.instance.spec.modality is Modality.TABULAR and not hidden
     if not table and params.discretizer is not Discretizer.QUARTILE:
-        raise InvalidRequest([Violation("discretizer", "only a table's own columns have borders; leave it unset")])
+        raise InvalidRequest.of("discretizer", "only a table's own columns have borders; leave it unset")
     conditions: Conditions
     if table:
         conditions = column_conditions(subject.instance, params.discretizer)

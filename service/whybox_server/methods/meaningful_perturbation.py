@@ -177,8 +177,8 @@ def remarks(task: Task, chosen: Chosen, found: Mapping[int, Player | None]) -> l
         player = found[output]
         if player is None:
             said.append(
-                f"{label}: the score is the same however much of the whole is hidden, so that there is no region "
-                "to find; another baseline may show more"
+                f"{label}: the score is the same however much of the whole is hidden, so that there is no "
+                "region to find; another baseline may show more"
             )
             continue
         missed, objective = player.best.rank

@@ -26,7 +26,10 @@ def directions(count: int, variables: int, rng: Rng) -> Array:
 
 
 def probes(point: Array, along: Array, reach: float) -> Array:
-    """Points to ask, (2 d, variables) in [0, 1]: point + reach u for every direction u, then point - reach u."""
+    """Points to ask, (2 d, variables) in [0, 1].
+
+    First point + reach u for every direction u, then point - reach u.
+    """
     return np.clip(np.vstack([point + reach * along, point - reach * along]), 0, 1)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from whybox.render.colors import Array
+from whybox.render.maps import pixels
 from whybox.render.options import Options
 from whybox.render.png_image import beside, enlarged, paper_size
 from whybox.render.sheet import SMALL, Pen, wrapped
@@ -48,9 +49,12 @@ def counterpart_strips(
 ) -> list[Image.Image]:
     """Strips of a PNG; none for results without counterparts."""
     found = [(caption, enlarged(shown, paper_size(*shown.shape[:2]))) for caption, shown in pictures(message)]
+    if found:
+        photo = pixels(message)
+        found.insert(0, (f"original: {said(message.targets[0])}", enlarged(photo, paper_size(*photo.shape[:2]))))
     strips = [beside(found, options)] if found else []
     for caption, text in texts(message):
-        lines = wrapped(f"{caption}: {text}", SMALL, width, options.font)
+        lines = wrapped(f"{caption}: {' '.join(text.split())}", SMALL, width, options.font)
         pen = Pen((width, 20 * len(lines)), options.font)
         for row, line in enumerate(lines):
             pen.write((0, 20 * (row + 0.5)), line, SMALL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from whybox.render import header, page_parts
+from whybox.render.grid import grid
 from whybox.render.page_parts import clean
 from whybox.render.story import story
 from whybox.render.style import CSS
@@ -57,5 +58,6 @@ def _section(message: explanation_pb2.Explanation, target: int, drawn: bool) -> 
     body = page_parts.body(message, target) + page_parts.beside(message) if drawn else ""
     return (
         f"<section><h2>{clean(header.title(message, target))}</h2>"
-        f'<p class="score">{score}</p>{body}{page_parts.bars(message, target)}</section>'
+        f'<p class="score">{score}</p>{body}{page_parts.bars(message, target)}'
+        f"{page_parts.table(grid(message))}</section>"
     )

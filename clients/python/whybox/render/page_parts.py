@@ -18,9 +18,11 @@ from whybox.render import colors, header, parts
 from whybox.render.cells import printable
 from whybox.render.colors import Array
 from whybox.render.counterparts import pictures, texts
+from whybox.render.grid import Grid
 from whybox.render.maps import heatmap, pixels, ranked_channels
 from whybox.render.options import Options
 from whybox.render.reading import array, kind
+from whybox.render.story import ends
 from whybox.v1 import explanation_pb2
 
 MOST_BARS = 10
@@ -57,15 +59,25 @@ def beside(message: explanation_pb2.Explanation) -> str:
         f'<p class="text">{clean(text, lines=True)}</p><figcaption>{clean(caption)}</figcaption>'
         for caption, text in texts(message)
     ]
-    pair = f'<div class="pair">{"".join(shown)}</div>' if shown else ""
+    original = '<div><div class="photo"></div><figcaption>original</figcaption></div>'
+    pair = f'<div class="pair three">{original}{"".join(shown)}</div>' if shown else ""
     return f"<figure>{pair}{''.join(told)}</figure>" if shown or told else ""
 
 
 def bars(message: explanation_pb2.Explanation, target: int) -> str:
     """A table of the strongest contributions, readable without its bars."""
-    found = parts.strongest(message, target, MOST_BARS)
+    found = parts.ranked(message, target, MOST_BARS)
     full = parts.full_bar(found)
-    return f"<table>{''.join(_row(part, full) for part in found)}</table>"
+    return f"<table>{''.join(_row(part, full) for part in found)}</table>" if found else ""
+
+
+def table(found: Grid | None) -> str:
+    """A rule's conditions or a contrast's columns."""
+    if found is None:
+        return ""
+    head = "".join(f'<th scope="col">{clean(cell)}</th>' for cell in found.header)
+    rows = "".join(f"<tr>{''.join(f'<td>{clean(cell)}</td>' for cell in row)}</tr>" for row in found.rows)
+    return f'<table class="grid"><tr>{head}</tr>{rows}</table>'
 
 
 def clean(text: str, *, lines: bool = False) -> str:
@@ -94,7 +106,7 @@ def _picture(message: explanation_pb2.Explanation, target: int) -> str:
         '<div><div class="photo" role="img" aria-label="The picture that is explained"></div></div>'
         '<div><div class="photo grey"></div>'
         f'<img class="over" alt="{words}" src="{over}"></div>'
-        f"</div>{_scale(colors.limit(heat, Options()), PICTURE_TINT)}</figure>"
+        f"</div>{_scale(message, colors.limit(heat, Options()), PICTURE_TINT)}</figure>"
     )
 
 
@@ -108,7 +120,7 @@ def _text(message: explanation_pb2.Explanation, target: int) -> str:
             message.subject.text.pieces, heat.tolist(), shown.tolist(), strict=True
         )
     )
-    return f'<figure><p class="text">{marked}</p>{_scale(colors.limit(heat, whole), TINT)}</figure>'
+    return f'<figure><p class="text">{marked}</p>{_scale(message, colors.limit(heat, whole), TINT)}</figure>'
 
 
 def _word(piece: str, value: float, strength: float) -> str:
@@ -131,7 +143,7 @@ def _series(message: explanation_pb2.Explanation, target: int) -> str:
         rows.append(_plot(clean(name), values[:, channel], _data_url(_transparent(shown[None], TINT))))
     hidden = values.shape[1] - len(rows)
     note = f"<figcaption>{hidden} channels with less influence are not shown.</figcaption>" if hidden else ""
-    return f"<figure>{''.join(rows)}{_scale(full, TINT)}{note}</figure>"
+    return f"<figure>{''.join(rows)}{_scale(message, full, TINT)}{note}</figure>"
 
 
 def _plot(name: str, values: Array, ground: str) -> str:
@@ -154,7 +166,7 @@ def _tensor(message: explanation_pb2.Explanation, target: int) -> str:
         return ""
     image = _data_url(_transparent(colors.scaled(grid, Options()), 1.0))
     words = clean(parts.in_words(message, target))
-    scale = _scale(colors.limit(grid, Options()), 1.0)
+    scale = _scale(message, colors.limit(grid, Options()), 1.0)
     return f'<figure><img class="alone" alt="{words}" src="{image}">{scale}</figure>'
 
 
@@ -172,12 +184,13 @@ BODIES: dict[str, Callable[[explanation_pb2.Explanation, int], str]] = {
 }
 
 
-def _scale(full: float, tint: float) -> str:
-    """Legend of a map's colours."""
-    low, high = (header.number(-full), header.number(full)) if full else ("0", "0")
+def _scale(message: explanation_pb2.Explanation, full: float, tint: float) -> str:
+    """Legend of a map's colours, from -full, or from 0 if that end means nothing."""
+    low, high = ends(message)
+    half = "" if low else ' class="half"'
     return (
-        f'<div class="scale" style="--tint:{tint}">against <span>{low}</span><i></i>'
-        f"<span>{high}</span> supports</div>"
+        f'<div class="scale" style="--tint:{tint}">{low} <span>{header.number(-full if low else 0)}</span>'
+        f"<i{half}></i><span>{header.number(full)}</span> {high}</div>"
     )
 
 

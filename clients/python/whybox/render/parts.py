@@ -10,6 +10,7 @@ from whybox.render.colors import Array
 from whybox.render.header import label, number
 from whybox.render.maps import places
 from whybox.render.reading import Finding, finding, kind
+from whybox.render.story import closing
 from whybox.v1 import explanation_pb2
 
 
@@ -51,10 +52,18 @@ def strongest(message: explanation_pb2.Explanation, target: int, most: int) -> l
     return parts
 
 
+def ranked(message: explanation_pb2.Explanation, target: int, most: int) -> list[Part]:
+    """`strongest` where it says more than yes and no; rules and contrasts have tables instead."""
+    unranked = message.WhichOneof("result") in ("rule", "contrast")
+    return [] if unranked else strongest(message, target, most)
+
+
 def in_words(message: explanation_pb2.Explanation, target: int) -> str:
     """One sentence for those who cannot see the picture."""
     found = strongest(message, target, 3)[:3]
     listed = "; ".join(f"{part.name} {number(part.value)}" for part in found)
+    if read_as := closing(message):
+        return f"{read_as} Strongest first: {listed or 'nothing'}."
     return f'Contributions to "{label(message, target)}", strongest first: {listed}.'
 
 

@@ -48,19 +48,24 @@ def _whisker(pen: Pen, end: float, middle: float, reach: float) -> None:
         pen.draw.line([(side, middle - 4), (side, middle + 4)], fill=INK, width=2)
 
 
-def color_bar(full: float, color: Callable[[float], Rgb], options: Options) -> Image.Image:
-    """The scale of a picture: what the colours from -full to full mean."""
-    marks = [number(-full) if full else "0", "0", number(full) if full else "0"]
+def color_bar(
+    full: float, color: Callable[[float], Rgb], options: Options, ends: tuple[str, str]
+) -> Image.Image:
+    """The scale of a picture: what the colours from -full, or from 0 if that end means nothing, to full mean."""
+    low, high = ends
+    shares = (-1.0, 0.0, 1.0) if low else (0.0, 1.0)
+    marks = [number(share * full) for share in shares]
     side = max(measured(mark, SMALL, options.font) for mark in marks) / 2 + 2
-    start = max(side, measured("against", SMALL, options.font) + PAD)
+    start = max(side, measured(low, SMALL, options.font) + PAD) if low else side
     end = start + COLOR_BAR_WIDTH
-    pen = Pen((int(end + max(side, measured("supports", SMALL, options.font) + PAD)) + 1, 40), options.font)
+    pen = Pen((int(end + max(side, measured(high, SMALL, options.font) + PAD)) + 1, 40), options.font)
     for column in range(COLOR_BAR_WIDTH):
-        share = 2 * column / (COLOR_BAR_WIDTH - 1) - 1
+        share = shares[0] + (1 - shares[0]) * column / (COLOR_BAR_WIDTH - 1)
         pen.draw.line([(start + column, 0), (start + column, COLOR_BAR_HEIGHT)], fill=color(share))
     pen.draw.rectangle([start - 1, 0, end, COLOR_BAR_HEIGHT], outline=RULE)
-    pen.write((start - PAD, COLOR_BAR_HEIGHT / 2), "against", SMALL, MUTED, "rm")
-    pen.write((end + PAD, COLOR_BAR_HEIGHT / 2), "supports", SMALL, MUTED, "lm")
-    for mark, at in zip(marks, (start, (start + end) / 2, end), strict=True):
+    pen.write((start - PAD, COLOR_BAR_HEIGHT / 2), low, SMALL, MUTED, "rm")
+    pen.write((end + PAD, COLOR_BAR_HEIGHT / 2), high, SMALL, MUTED, "lm")
+    for mark, share in zip(marks, shares, strict=True):
+        at = start + (share - shares[0]) / (1 - shares[0]) * COLOR_BAR_WIDTH
         pen.write((at, 30), mark, SMALL, INK, "mm")
     return pen.image

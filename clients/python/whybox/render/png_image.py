@@ -17,14 +17,18 @@ MIN_SIDE = 320  # pixels of the longer side on paper
 MAX_SIDE = 1024
 CAPTION = 24
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+MOST_PARTS = 20  # outlined one by one; the contours of more would hide the photograph
 DIMMED = 0.15  # brightness that "masked" leaves where nothing counts
 GREY_LEVELS = (40, 235)  # a blended photograph keeps off black and white, so that colours can be seen
 
 
-def picture_strips(photo: Array, heat: Array, options: Options) -> list[Image.Image]:
+def picture_strips(
+    photo: Array, heat: Array, options: Options, ends: tuple[str, str]
+) -> list[Image.Image]:
     """The overlay, beside the photograph if asked for, and the colour bar.
 
     photo: (height, width, 3) uint8. heat: (height, width), or another resolution of the same picture.
+    ends: what the colour bar's two ends mean.
     """
     size = paper_size(photo.shape[0], photo.shape[1])
     over = OVERLAYS[options.overlay](enlarged(photo, size), enlarged(heat, size), options)
@@ -33,16 +37,16 @@ def picture_strips(photo: Array, heat: Array, options: Options) -> list[Image.Im
         panels.insert(0, ("original", enlarged(photo, size)))
     strips = [beside(panels, options)]
     if options.overlay in ("blended", "heat_map"):
-        strips.append(color_bar(colors.limit(heat, options), _scale(options), options))
+        strips.append(color_bar(colors.limit(heat, options), _scale(options), options, ends))
     return strips
 
 
-def tensor_strips(heat: Array, options: Options) -> list[Image.Image]:
+def tensor_strips(heat: Array, options: Options, ends: tuple[str, str]) -> list[Image.Image]:
     """A heat map alone, for an instance that is no picture; heat: (height, width)."""
     image = heat_map(np.empty(0), enlarged(heat, paper_size(*heat.shape)), options)
     return [
         beside([("attribution", image)], options),
-        color_bar(colors.limit(heat, options), _scale(options), options),
+        color_bar(colors.limit(heat, options), _scale(options), options, ends),
     ]
 
 
@@ -82,14 +86,20 @@ def masked(photo: Array, heat: Array, options: Options) -> Array:
 
 
 def outlines(photo: Array, heat: Array, options: Options) -> Array:
-    """The photograph with contours around the strongest part, in the colour of its side."""
+    """The photograph with contours around the strongest part, in the colour of its side.
+
+    Where there are few different values, as with chosen regions, each has a contour of its own.
+    """
     shown = colors.scaled(heat, options)
     size = np.abs(shown)
     chosen = (size > 0) & (size >= np.percentile(size, 100 - options.outline_percent))
     drawn = photo.copy()
     for sign in (1, -1):
-        inside = chosen & (shown * sign > 0)
-        drawn[_contour(inside)] = colors.poles(np.array(float(sign)), options.color_map)
+        side = chosen & (shown * sign > 0)
+        levels = np.unique(heat[side])
+        parts = [side & (heat == level) for level in levels] if len(levels) <= MOST_PARTS else [side]
+        for inside in parts:
+            drawn[_contour(inside)] = colors.poles(np.array(float(sign)), options.color_map)
     return drawn
 
 

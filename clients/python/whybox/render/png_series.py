@@ -22,11 +22,11 @@ MOST_CHANNELS = 12
 
 
 def series_strips(
-    values: Array, channels: list[str], heat: Array, width: int, options: Options
+    values: Array, channels: list[str], heat: Array, width: int, options: Options, ends: tuple[str, str]
 ) -> list[Image.Image]:
     """The channels with the largest attributions, at most `MOST_CHANNELS`, and the shared colour bar.
 
-    values, heat: (time, channels).
+    values, heat: (time, channels). ends: what the colour bar's two ends mean.
     """
     full = colors.limit(heat, options)
     shown = colors.scaled(heat, options, full)
@@ -45,7 +45,7 @@ def series_strips(
     pen.write((right, bottom), str(len(values) - 1), SMALL, MUTED, "rm")
     if hidden:
         pen.write((left, bottom + AXIS), f"{hidden} channels with less influence are not shown", SMALL, MUTED)
-    return [pen.image, color_bar(full, lambda share: _tint(share, options), options)]
+    return [pen.image, color_bar(full, lambda share: _tint(share, options), options, ends)]
 
 
 def _tint(share: float, options: Options) -> Rgb:

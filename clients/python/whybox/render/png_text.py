@@ -32,10 +32,12 @@ class Placed:
     shown: float  # [-1, 1]
 
 
-def text_strips(pieces: list[str], heat: Array, width: int, options: Options) -> list[Image.Image]:
+def text_strips(
+    pieces: list[str], heat: Array, width: int, options: Options, ends: tuple[str, str]
+) -> list[Image.Image]:
     """The text and its colour bar; a text of more than `MOST_LINES` lines is cut, and says so.
 
-    heat: (pieces,).
+    heat: (pieces,). ends: what the colour bar's two ends mean.
     """
     full = colors.limit(heat, _unclipped(options))
     shown = colors.scaled(heat, _unclipped(options), full).tolist()
@@ -47,7 +49,7 @@ def text_strips(pieces: list[str], heat: Array, width: int, options: Options) ->
             _draw(pen, word, options)
     if lines > MOST_LINES:
         pen.write((0, LINE * (MOST_LINES + 0.5)), f"... {lines - MOST_LINES} more lines", SIZE, MUTED)
-    return [pen.image, color_bar(full, lambda share: _tint(share, options), options)]
+    return [pen.image, color_bar(full, lambda share: _tint(share, options), options, ends)]
 
 
 def _draw(pen: Pen, word: Placed, options: Options) -> None:

@@ -29,6 +29,11 @@ def closing(message: explanation_pb2.Explanation) -> str:
     return CLOSINGS.get(message.WhichOneof("result") or "", "")
 
 
+def ends(message: explanation_pb2.Explanation) -> tuple[str, str]:
+    """What the two ends of the scale of colours mean, negative and positive; "" for an end without meaning."""
+    return ENDS.get(message.WhichOneof("result") or "", ("against", "supports"))
+
+
 def said(target: explanation_pb2.Target) -> str:
     """Label, score with its unit, and probability."""
     text = f"{target.label or f'output {target.index}'}, {SPACES.get(target.space, 'score')} {target.score:.4g}"
@@ -50,9 +55,10 @@ def _rule(message: explanation_pb2.Explanation) -> Lines:
     rule, answer = message.rule, message.targets[0].label or f"output {message.targets[0].index}"
     condition = " AND ".join(p.text for p in rule.predicates) or "always"
     met = "met" if rule.threshold_met else "NOT MET"
+    sure = f"at least {rule.lower_bound:.3g} with probability {_short_of_one(rule.confidence)}"
     lines = [
         ("rule", f"IF {condition} THEN {answer}"),
-        ("precision", f"{rule.precision:.3g}, at least {rule.lower_bound:.3g} with probability {rule.confidence:.3g}"),
+        ("precision", f"{rule.precision:.3g}, {sure}"),
         ("threshold", f"{rule.threshold:.3g} {met}"),
         ("coverage", f"{rule.coverage:.3g}, {rule.samples:,} rows behind the precision"),
         ("certificate", rule.certificate),
@@ -66,26 +72,16 @@ def _rule(message: explanation_pb2.Explanation) -> Lines:
 def _contrast(message: explanation_pb2.Explanation) -> Lines:
     found, lines = message.contrast, []
     for name, field, reason, verb in (
-        ("positive", "pertinent_positive", found.positive_reason, "is enough for"),
-        ("negative", "pertinent_negative", found.negative_reason, "makes it"),
+        ("positive", "pertinent_positive", found.positive_reason, "enough for"),
+        ("negative", "pertinent_negative", found.negative_reason, "otherwise makes it"),
     ):
         if not found.HasField(field):
             lines.append((name, f"none: {reason}"))
             continue
         one = getattr(found, field)
         parts = named(one.segments, found.units.names) or "nothing"
-        changes = _changes(message, one) if field == "pertinent_negative" else ""
-        lines.append((name, f"{changes or parts} {verb} {said(one.target)} (L1 {one.l1:.3g}, L2 {one.l2:.3g})"))
+        lines.append((name, f"{parts}: {verb} {said(one.target)} (L1 {one.l1:.3g}, L2 {one.l2:.3g})"))
     return lines
-
-
-def _changes(message: explanation_pb2.Explanation, one: explanation_pb2.Counterpart) -> str:
-    """Columns of a table that change, with both values."""
-    before, after = message.subject.table, one.subject.table
-    pairs = zip(before.names, before.values, after.values, strict=False)
-    changed = [f"{name} {old} -> {new}" for name, old, new in pairs if old != new]
-    more = f" and {len(changed) - MOST_NAMED} more" if len(changed) > MOST_NAMED else ""
-    return ", ".join(changed[:MOST_NAMED]) + more
 
 
 def _regions(message: explanation_pb2.Explanation) -> Lines:
@@ -110,6 +106,12 @@ def shortened(text: str) -> str:
     return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 3].rstrip() + "..."
 
 
+def _short_of_one(probability: float) -> str:
+    """A probability below 1 is never written as 1."""
+    text = f"{probability:.4g}"
+    return "above 0.9999" if text == "1" and probability < 1 else text
+
+
 def named(segments: Iterable[int], names: Iterable[str]) -> str:
     """Names of segments, the first few of many."""
     known = list(names)
@@ -128,7 +130,14 @@ STORIES: dict[str, Callable[[explanation_pb2.Explanation], Lines]] = {
 
 CLOSINGS = {
     "rule": "Marked: what the rule needs.",
-    "contrast": "Red must be there for this answer; blue changed would make another.",
+    "contrast": "Positive: must be there for this answer. Negative: changed as shown it makes another.",
     "regions": "Marked: the chosen regions, with the score that each added.",
     "mask": "Marked: what counts for the score, from 0 to 1.",
+}
+
+ENDS = {
+    "rule": ("", "needed"),
+    "contrast": ("negative", "positive"),
+    "regions": ("", "adds"),
+    "mask": ("", "counts"),
 }

@@ -21,6 +21,7 @@ figure{margin:0 0 1.5rem}
 figcaption{font-size:.85rem;margin-top:.35rem}
 .pair{display:flex;flex-wrap:wrap;gap:1rem}
 .pair>div{flex:1 1 20rem;max-width:28rem;position:relative}
+.three>div{flex-basis:14rem}
 .photo,.over{display:block;width:100%;image-rendering:pixelated;border-radius:4px}
 .photo{background-size:100% 100%}
 .grey{filter:grayscale(1) contrast(.78) brightness(1.05)}
@@ -29,6 +30,7 @@ figcaption{font-size:.85rem;margin-top:.35rem}
 .scale{display:flex;align-items:center;gap:.6rem;font-size:.85rem;color:var(--muted);margin:.75rem 0 0}
 .scale i{flex:0 0 12rem;height:.75rem;border-radius:3px;background:linear-gradient(90deg,
 rgb(var(--against)/var(--tint)),transparent,rgb(var(--for)/var(--tint)))}
+.scale .half{flex-basis:6rem;background:linear-gradient(90deg,transparent,rgb(var(--for)/var(--tint)))}
 .scale span{font-variant-numeric:tabular-nums}
 .text{font-size:1.15rem;line-height:1.9;white-space:pre-wrap;overflow-wrap:anywhere;margin:0}
 mark{color:inherit;border-radius:4px;padding:.12em .1em;background:rgb(var(--for)/var(--a))}
@@ -42,6 +44,8 @@ td+td{text-align:right;white-space:nowrap;padding-left:.75rem;font-variant-numer
 .b i{position:absolute;top:0;bottom:0;left:50%;width:var(--w);background:rgb(var(--for))}
 .b .n{left:auto;right:50%;background:rgb(var(--against))}
 .b b{position:absolute;top:50%;height:2px;margin-top:-1px;background:var(--ink)}
+.grid th,.grid td{text-align:left;white-space:normal;padding:.2rem .75rem .2rem 0}
+.grid th{color:var(--muted);border-bottom:1px solid var(--rule)}
 .channel{display:grid;grid-template-columns:7rem 1fr;gap:.75rem;align-items:center;margin-bottom:.5rem;
 font-size:.85rem}
 .plot{position:relative;height:6.5rem;border:1px solid var(--rule);border-radius:4px;overflow:hidden}

@@ -14,9 +14,11 @@ from PIL import Image
 from whybox.render import header, parts
 from whybox.render.cells import Span, cells, fit, flow, printable
 from whybox.render.colors import Array, Rgb, diverging, limit, scaled, tinted
+from whybox.render.grid import Grid, grid
 from whybox.render.maps import heatmap, ranked_channels
 from whybox.render.options import Options
 from whybox.render.reading import array, kind
+from whybox.render.story import ends
 from whybox.v1 import explanation_pb2
 
 FOR_INK: Rgb = (214, 69, 80)  # readable on black and on white
@@ -39,7 +41,8 @@ def text(message: explanation_pb2.Explanation, target: int, width: int, color: b
     blocks = [
         _header(message, target, width),
         BODIES[kind(message)](message, target, width, color),
-        _bars(parts.strongest(message, target, MOST_BARS), width, color),
+        _bars(parts.ranked(message, target, MOST_BARS), width, color),
+        _grid(grid(message), width),
         flow([Span(header.sum_line(message, target))], width, color=False),
         _warnings(message, width),
     ]
@@ -87,14 +90,14 @@ def _picture(message: explanation_pb2.Explanation, target: int, width: int, colo
     """A small heat map of half blocks; without colour the list of segments has to do."""
     if not color:
         return []
-    return [*_half_blocks(heatmap(message, target), width), _legend()]
+    return [*_half_blocks(heatmap(message, target), width), _legend(message)]
 
 
 def _tensor(message: explanation_pb2.Explanation, target: int, width: int, color: bool) -> list[str]:
-    grid = np.squeeze(heatmap(message, target))
-    if not color or grid.ndim != 2:
+    heat = np.squeeze(heatmap(message, target))
+    if not color or heat.ndim != 2:
         return []
-    return [*_half_blocks(grid, width), _legend()]
+    return [*_half_blocks(heat, width), _legend(message)]
 
 
 def _half_blocks(grid: Array, width: int) -> list[str]:
@@ -125,7 +128,7 @@ def _words(message: explanation_pb2.Explanation, target: int, width: int, color:
             spans.append(Span(f"[{'+' if strength > 0 else '-'}{clean}]"))
         else:
             spans.append(Span(clean))
-    return [*flow(spans, width, color), "", _legend() if color else "[+word] supports, [-word] is against."]
+    return [*flow(spans, width, color), "", _legend(message) if color else _marks(message, "[+word]", "[-word]")]
 
 
 def _series(message: explanation_pb2.Explanation, target: int, width: int, color: bool) -> list[str]:
@@ -146,7 +149,7 @@ def _series(message: explanation_pb2.Explanation, target: int, width: int, color
             lines.append(f"{name} {''.join(drawn)}")
         else:
             lines += [f"{name} {sparks}", f"{' ' * name_width} {''.join(map(_mark, shown))}"]
-    return [*lines, _legend() if color else "+ supports, - is against."]
+    return [*lines, _legend(message) if color else _marks(message, "+", "-")]
 
 
 def _mark(strength: float) -> str:
@@ -167,10 +170,30 @@ def _resampled(values: Array, columns: int) -> Array:
     return np.array([values[lo:hi].mean() for lo, hi in pairwise(bounds)])
 
 
-def _legend() -> str:
-    left = Span(" is against ", BLACK, tinted(-1.0, WHITE, TINT)).styled(True)
-    right = Span(" supports ", BLACK, tinted(1.0, WHITE, TINT)).styled(True)
-    return f"{left} {right}"
+def _legend(message: explanation_pb2.Explanation) -> str:
+    """The two colours; an end that has no meaning is left out."""
+    shown = zip((-1.0, 1.0), ends(message), strict=True)
+    return " ".join(
+        Span(f" {word} ", BLACK, tinted(side, WHITE, TINT)).styled(True) for side, word in shown if word
+    )
+
+
+def _marks(message: explanation_pb2.Explanation, plus: str, minus: str) -> str:
+    """What marks mean where there is no colour."""
+    low, high = ends(message)
+    return f"{plus} {high}, {minus} {low}." if low else f"{plus} {high}."
+
+
+def _grid(found: Grid | None, width: int) -> list[str]:
+    """A table in columns; the first one gives way where they do not fit."""
+    if found is None:
+        return []
+    lines = [found.header, *found.rows]
+    widths = [max(cells(printable(cell)) for cell in column) for column in zip(*lines, strict=True)]
+    most = max((width - 2 * (len(widths) - 1)) // len(widths), 1)
+    others = [min(wide, most) for wide in widths[1:]]
+    first = min(widths[0], width - sum(others) - 2 * len(others))
+    return ["  ".join(map(fit, map(printable, line), [first, *others])) for line in lines]
 
 
 def _nothing(message: explanation_pb2.Explanation, target: int, width: int, color: bool) -> list[str]:

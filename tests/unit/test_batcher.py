@@ -284,7 +284,7 @@ async def test_rows_answered_with_nan_are_named_and_fail_their_flow_only(batcher
 
 
 @pytest.mark.parametrize(
-    "spoil", [lambda x, a: a[:-1], lambda x, a: np.vstack([a, a]), lambda x, a: np.float64(1.0)], ids=str
+    "spoil", [lambda x, a: a[:-1], lambda x, a: np.vstack([a, a]), lambda x, a: np.float64(1.0)], ids=["one too few", "twice as many", "a scalar"]
 )
 async def test_a_wrong_number_of_answers_is_the_model_s_fault(batcher: Batcher, spoil: Spoil):
     """Rows cannot be told apart then, so all of the flow's rows in the call are named."""

@@ -58,16 +58,46 @@ def arrays(message: explanation_pb2.Explanation) -> dict[str, Array]:
         "target_score": np.array([t.score for t in targets]),
         "message": np.frombuffer(message.SerializeToString(deterministic=True), dtype=np.uint8),
     }
-    if message.HasField("attribution"):
-        attribution = message.attribution
-        for name in ("values", "base_values", "standard_errors"):
-            if attribution.HasField(name):
-                found[name] = from_tensor(getattr(attribution, name))
-        for name in sorted(attribution.segments.by_name):
-            found[f"segments.{name}"] = from_tensor(attribution.segments.by_name[name])
-        if attribution.names:
-            found["names"] = np.array(list(attribution.names))
+    kind = message.WhichOneof("result")
+    if kind is None:
+        return found
+    result = getattr(message, kind)
+    found.update(_of_attribution(result) if kind == "attribution" else _of_marks(message, kind))
+    units = result if kind == "attribution" else result.units
+    for name in sorted(units.segments.by_name):
+        found[f"segments.{name}"] = from_tensor(units.segments.by_name[name])
+    if units.names:
+        found["names"] = np.array(list(units.names))
     return found
+
+
+def _of_attribution(result: explanation_pb2.Attribution) -> dict[str, Array]:
+    names = ("values", "base_values", "standard_errors")
+    return {name: from_tensor(getattr(result, name)) for name in names if result.HasField(name)}
+
+
+def _of_marks(message: explanation_pb2.Explanation, kind: str) -> dict[str, Array]:
+    """`values` as `Explanation.values` has them, (targets, ...), and what else the result holds."""
+    from whybox.render.results import finding  # noqa: PLC0415 - attributions need no renderer
+
+    result: Any = getattr(message, kind)
+    found = {"values": np.stack([finding(message, at).values for at in range(len(message.targets))])}
+    if kind == "rule":
+        found["predicates"] = np.array([one.text for one in result.predicates], dtype=str)
+    if kind == "mask":
+        found["mask"] = from_tensor(result.values)
+    if kind == "regions":
+        found["chosen"], found["scores"] = np.array(result.segments, int), np.array(result.scores, float)
+    for name in ("pertinent_positive", "pertinent_negative"):
+        if kind == "contrast" and result.HasField(name):
+            by_name = getattr(result, name).values.by_name
+            found |= {f"{name}.{one}": _unpickled(from_tensor(by_name[one])) for one in sorted(by_name)}
+    return found
+
+
+def _unpickled(array: Array) -> Array:
+    """Strings as numpy's own, which need no pickle."""
+    return array.astype(str) if array.dtype.kind == "O" else array
 
 
 def from_arrays(file: Mapping[str, Array]) -> explanation_pb2.Explanation:

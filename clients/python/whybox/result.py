@@ -14,12 +14,14 @@ from typing import IO, Any
 
 import numpy as np
 
+from whybox import findings
 from whybox.errors import ExplainError, near
+from whybox.one_target import only
+from whybox.summaries import summary
 from whybox.tensors import Array, from_tensor
 from whybox.v1 import explanation_pb2
 from whybox.views import Provenance, Target, Usage, view
 
-SHOWN_IN_REPR = 3
 FRAME_HEIGHT_PX = 520  # of the notebook's frame
 
 
@@ -64,18 +66,67 @@ class Explanation:
         if not -len(self) <= key < len(self):
             message = f"target {key} of {len(self)}"
             raise IndexError(message)
-        return Explanation(_only(self.message, key % len(self)))
+        return Explanation(only(self.message, key % len(self)))
+
+    # Kinds of results
+
+    @property
+    def kind(self) -> str:
+        """"attribution", "rule", "contrast", "regions" or "mask"; "" for a kind newer than this client."""
+        return self.message.WhichOneof("result") or ""
+
+    @property
+    def rule(self) -> findings.Rule:
+        """IF its predicates hold THEN the model says the target. Raises ExplainError for other kinds."""
+        return findings.rule(self._result("rule"))
+
+    @property
+    def contrast(self) -> findings.Contrast:
+        """What must be there and what must not. Raises ExplainError for other kinds."""
+        return findings.contrast(self._result("contrast"))
+
+    @property
+    def regions(self) -> findings.Regions:
+        """The chosen segments and f(S) after each. Raises ExplainError for other kinds."""
+        return findings.regions(self._result("regions"))
+
+    @property
+    def mask(self) -> findings.Mask:
+        """How much of each place to keep. Raises ExplainError for other kinds."""
+        return findings.mask(self._result("mask"))
+
+    @property
+    def flip_set(self) -> findings.FlipSet | None:
+        """The smallest set found whose removal changes the answer; None where none was looked for."""
+        attribution = self.message.attribution
+        return findings.flip_set(attribution.flip_set) if attribution.HasField("flip_set") else None
 
     # Numbers
 
     @property
     def values(self) -> Array:
-        """The attribution, float64, in units of the target's score; positive supports the target.
+        """A number per segment, or per place where `segments` is None; float64.
 
-        (segments,) where `segments` is set, else the shape of the explained input.
+        Attribution: in `unit`; positive supports the target. Rule: 1 where a predicate is about it.
+        Contrast: 1 where the pertinent positive keeps it, -1 where the pertinent negative changes it
+        (also where both do). Regions: f(S) that it added, 0 where not chosen. Mask: how much each place
+        counts, (*places); 1 - `mask.values` in the game of deletion.
         """
-        values: Array = from_tensor(self._attribution.values)[0]
-        return values
+        if self.kind == "attribution":
+            values: Array = from_tensor(self.message.attribution.values)[0]
+            return values
+        self._units()  # says what a newer kind lacks
+        from whybox.render.results import finding  # noqa: PLC0415 - callers of attributions need no renderer
+
+        found: Array = finding(self.message, 0).values
+        return found
+
+    @property
+    def unit(self) -> str:
+        """Unit of `values`: the target's space, or the method's own ("log2 odds"); "" for mere marks."""
+        if self.kind in ("attribution", "regions"):
+            return self.message.attribution.unit or self.target.space
+        return ""
 
     @property
     def segments(self) -> Array | None:
@@ -84,49 +135,51 @@ class Explanation:
         int32, broadcastable to the input's shape; None when there is a value per element.
         """
         by_input = self.segments_by_input
-        if self._attribution.input in by_input:
-            return by_input[self._attribution.input]
+        if self._units().input in by_input:
+            return by_input[self._units().input]
         return next(iter(by_input.values()), None)
 
     @property
     def segments_by_input(self) -> Mapping[str, Array]:
         """`segments` of every input, for models with several."""
-        by_name = self._attribution.segments.by_name
+        by_name = self._units().segments.by_name
         return {name: from_tensor(by_name[name]) for name in sorted(by_name)}
 
     @property
     def names(self) -> tuple[str, ...]:
         """Name of each value as a reader knows it, in the order of `values.ravel()`."""
-        if self._attribution.names:
-            return tuple(self._attribution.names)
-        shape, name = self.values.shape, self._attribution.input
+        units = self._units()
+        if units.names:
+            return tuple(units.names)
+        shape = self.values.shape
+        name = units.input if shape == tuple(units.instance_shape) else "place "  # a mask has no channels
         return tuple(f"{name}[{', '.join(map(str, index))}]" for index in np.ndindex(shape))
 
     @property
     def base_value(self) -> float | None:
         """Score with everything hidden, or the intercept of a fit; None when the method has none."""
-        if not self._attribution.HasField("base_values"):
+        if not self.message.attribution.HasField("base_values"):
             return None
-        return float(from_tensor(self._attribution.base_values)[0])
+        return float(from_tensor(self.message.attribution.base_values)[0])
 
     @property
     def standard_errors(self) -> Array | None:
         """One standard error per value, in the same shape and unit; None where theory gives none."""
-        if not self._attribution.HasField("standard_errors"):
+        if not self.message.attribution.HasField("standard_errors"):
             return None
-        errors: Array = from_tensor(self._attribution.standard_errors)[0]
+        errors: Array = from_tensor(self.message.attribution.standard_errors)[0]
         return errors
 
     @property
     def quality(self) -> Mapping[str, float]:
         """What the attribution is worth, by measure ("weighted_r2"); empty when the method has none."""
-        quality = self._attribution.quality
+        quality = self.message.attribution.quality
         return dict(quality[0].measures) if quality else {}
 
     @property
     def additive(self) -> bool:
         """True: base value + sum of values = score, up to rounding."""
-        return self._attribution.additive
+        return self.message.attribution.additive
 
     def heatmap(self) -> Array:
         """The values at the instance's resolution: (height, width), (time, channels) or (columns,).
@@ -139,9 +192,12 @@ class Explanation:
         return found
 
     def as_list(self) -> list[tuple[str, float]]:
-        """(name, value), largest absolute value first."""
+        """(name, value), largest absolute value first; what a rule, contrast, regions or mask marks."""
         names, values = self.names, self.values.ravel()
-        return [(names[i], float(values[i])) for i in _by_size(values)]
+        order = _by_size(values)
+        if self.kind != "attribution":
+            order = order[values[order] != 0]
+        return [(names[i], float(values[i])) for i in order]
 
     def as_map(self) -> dict[int, list[tuple[int, float]]]:
         """As LIME gives it: (position in `values`, value), largest first, by index of each target."""
@@ -192,6 +248,9 @@ class Explanation:
 
     def to_npz(self, path: str | Path | IO[bytes]) -> None:
         """Arrays by name for numpy (values (targets, ...), segments.INPUT, names, ...), and all the rest.
+
+        Contrasts also have pertinent_positive.INPUT and pertinent_negative.INPUT, masks `mask`, regions
+        `chosen` and `scores`, rules `predicates`.
 
         numpy appends ".npz" to a name without it.
         """
@@ -252,12 +311,11 @@ class Explanation:
 
     def __repr__(self) -> str:
         target, usage = self.target, self.usage
-        strongest = [f"{name} {value:+.3g}" for name, value in _strongest(self, SHOWN_IN_REPR)]
         more = f" and {len(self) - 1} more" if len(self) > 1 else ""
         state = "" if self.complete else ", PARTIAL"
         return (
             f"<Explanation {self.provenance.method} of {target.label!r} ({target.index}){more}: "
-            f"{target.space} {target.score:.4g}, {usage.rows_asked} rows{state}; {', '.join(strongest)}>"
+            f"{target.space} {target.score:.4g}, {usage.rows_asked} rows{state}; {summary(self)}>"
         )
 
     def _repr_html_(self) -> str:
@@ -266,49 +324,25 @@ class Explanation:
         style = f"width:100%;height:{FRAME_HEIGHT_PX}px;border:0"
         return f'<iframe title="explanation" sandbox srcdoc="{source}" style="{style}"></iframe>'
 
-    @property
-    def _attribution(self) -> explanation_pb2.Attribution:
-        kind = self.message.WhichOneof("result")
-        if kind != "attribution":
-            message = f"this explanation has no values: its result is {kind or 'of a newer kind'}"
+    def _result(self, kind: str) -> Any:
+        """The message of a result of this kind. Raises ExplainError for another."""
+        if self.kind != kind:
+            message = f"this explanation has no {kind}: its result is {self.kind or 'of a newer kind'}"
+            raise ExplainError(message, code="FAILED_PRECONDITION", reason="", remedy="read `e.kind`")
+        return getattr(self.message, kind)
+
+    def _units(self) -> explanation_pb2.Units | explanation_pb2.Attribution:
+        """What the values belong to; attributions have the fields of units. Raises ExplainError without."""
+        if self.kind == "attribution":
+            return self.message.attribution
+        if not self.kind:
+            message = "this explanation has no values: its result is of a newer kind"
             raise ExplainError(message, code="FAILED_PRECONDITION", reason="", remedy="read `e.message`")
-        return self.message.attribution
+        units: explanation_pb2.Units = getattr(self.message, self.kind).units
+        return units
 
 
 def _by_size(values: Array) -> Array:
     """Positions of (n,) values, largest absolute value first; ties keep their order."""
     order: Array = np.argsort(-np.abs(values), kind="stable")
     return order
-
-
-def _strongest(e: Explanation, count: int) -> list[tuple[str, float]]:
-    """The first of `as_list`, without naming 150,000 pixels."""
-    if e.message.WhichOneof("result") != "attribution":
-        return []
-    values, named = e.values, e.message.attribution.names
-    found = []
-    for i in _by_size(values.ravel())[:count]:
-        where = ", ".join(str(k) for k in np.unravel_index(i, values.shape))
-        found.append((named[i] if named else f"[{where}]", float(values.ravel()[i])))
-    return found
-
-
-def _only(message: explanation_pb2.Explanation, at: int) -> explanation_pb2.Explanation:
-    """A copy with one target."""
-    found = explanation_pb2.Explanation()
-    found.CopyFrom(message)
-    del found.targets[:]
-    found.targets.append(message.targets[at])
-    if message.HasField("attribution"):
-        whole, part = message.attribution, found.attribution
-        for name in ("values", "base_values", "standard_errors"):
-            tensor = getattr(whole, name)
-            if whole.HasField(name):
-                size = len(tensor.data) // len(message.targets)
-                piece = getattr(part, name)
-                piece.shape[0] = 1
-                piece.data = tensor.data[at * size : (at + 1) * size]
-        if whole.quality:
-            del part.quality[:]
-            part.quality.append(whole.quality[at])
-    return found

@@ -130,9 +130,13 @@ NESTED: Mapping[str, type[Any]] = {
 
 
 def view(kind: type[T], message: Message, **more: Any) -> T:
-    """The message as a `kind`; `more` fills fields that are not in the message."""
+    """The message as a `kind`; `more` fills fields that are not in the message, or are read otherwise."""
     known = message.DESCRIPTOR.fields_by_name
-    names = [field.name for field in fields(kind) if field.name in known]  # type: ignore[arg-type]
+    names = [
+        field.name
+        for field in fields(kind)  # type: ignore[arg-type]
+        if field.name in known and field.name not in more
+    ]
     return kind(**{name: _value(message, known[name]) for name in names}, **more)
 
 

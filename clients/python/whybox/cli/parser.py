@@ -9,7 +9,7 @@ Explains what a model says: which parts of an instance speak for an answer, and 
 
   whybox explain --model net.onnx --input dog.png --method lime --png why.png
   whybox plan    --model net.onnx --input dog.png --method occlusion --param window=32
-  whybox methods
+  whybox methods --for net.onnx
   whybox serve   --models ./models --listen 127.0.0.1:50051
 """
 
@@ -46,7 +46,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_question(plan)
     methods = commands.add_parser("methods", help="list the methods, or the parameters of one")
     methods.add_argument("name", nargs="?", help="show this method's parameters")
-    methods.add_argument("--model", metavar="MODEL", help="say for each method whether it fits this model")
+    methods.add_argument(
+        "--for", dest="model", metavar="MODEL", help="say for each method whether it fits this model, or why not"
+    )
     _add_server(methods)
     _add_server(commands.add_parser("models", help="list the models of the server"))
     commands.add_parser("serve", help="start a server; see `whybox serve --help`", add_help=False)

@@ -88,7 +88,7 @@ def masked(photo: Array, heat: Array, options: Options) -> Array:
 def outlines(photo: Array, heat: Array, options: Options) -> Array:
     """The photograph with contours around the strongest part, in the colour of its side.
 
-    Where there are few different values, as with chosen regions, each has a contour of its own.
+    Where there are few different values, as with chosen regions, thin lines part them.
     """
     shown = colors.scaled(heat, options)
     size = np.abs(shown)
@@ -97,18 +97,19 @@ def outlines(photo: Array, heat: Array, options: Options) -> Array:
     for sign in (1, -1):
         side = chosen & (shown * sign > 0)
         levels = np.unique(heat[side])
-        parts = [side & (heat == level) for level in levels] if len(levels) <= MOST_PARTS else [side]
-        for inside in parts:
-            drawn[_contour(inside)] = colors.poles(np.array(float(sign)), options.color_map)
+        edges = _contour(side, 3)
+        if len(levels) <= MOST_PARTS:
+            edges = np.logical_or.reduce([edges, *(_contour(side & (heat == level), 1) for level in levels)])
+        drawn[edges] = colors.poles(np.array(float(sign)), options.color_map)
     return drawn
 
 
-def _contour(inside: Array) -> Array:
-    """A band three pixels wide just inside the border of a region, (height, width) bool."""
-    core = np.pad(inside, 3)
+def _contour(inside: Array, wide: int) -> Array:
+    """A band `wide` pixels wide just inside the border of a region, (height, width) bool."""
+    core = np.pad(inside, wide)
     for axis in (0, 1):
-        core = np.logical_and.reduce([np.roll(core, step, axis) for step in range(-3, 4)])
-    return np.asarray(inside & ~core[3:-3, 3:-3])
+        core = np.logical_and.reduce([np.roll(core, step, axis) for step in range(-wide, wide + 1)])
+    return np.asarray(inside & ~core[wide:-wide, wide:-wide])
 
 
 def original(photo: Array, heat: Array, options: Options) -> Array:

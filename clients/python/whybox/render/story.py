@@ -46,8 +46,8 @@ def _attribution(message: explanation_pb2.Explanation) -> Lines:
     if found.HasField("flip_set"):
         removed = named(found.flip_set.segments, found.names)
         answer = said(found.flip_set.after)
-        changes = "changes the answer to" if found.flip_set.flipped else "does not change the answer:"
-        lines.append(("flip set", f"removing {removed or 'nothing'} {changes} {answer}"))
+        becomes = "becomes" if found.flip_set.flipped else "stays"
+        lines.append(("flip set", f"{removed or 'nothing'}: without these the answer {becomes} {answer}"))
     return lines
 
 
@@ -117,7 +117,7 @@ def named(segments: Iterable[int], names: Iterable[str]) -> str:
     known = list(names)
     found = [known[s] if s < len(known) and known[s] else f"segment {s}" for s in segments]
     more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-    return ", ".join(found[:MOST_NAMED]) + more
+    return "; ".join(found[:MOST_NAMED]) + more
 
 
 STORIES: dict[str, Callable[[explanation_pb2.Explanation], Lines]] = {

@@ -26,7 +26,7 @@ figcaption{font-size:.85rem;margin-top:.35rem}
 .photo{background-size:100% 100%}
 .grey{filter:grayscale(1) contrast(.78) brightness(1.05)}
 .over{position:absolute;inset:0;height:100%}
-.alone{max-width:28rem;image-rendering:pixelated;width:100%;background:var(--seen);border-radius:4px}
+.alone{display:block;max-width:28rem;image-rendering:pixelated;width:100%;background:var(--seen);border-radius:4px}
 .scale{display:flex;align-items:center;gap:.6rem;font-size:.85rem;color:var(--muted);margin:.75rem 0 0}
 .scale i{flex:0 0 12rem;height:.75rem;border-radius:3px;background:linear-gradient(90deg,
 rgb(var(--against)/var(--tint)),transparent,rgb(var(--for)/var(--tint)))}

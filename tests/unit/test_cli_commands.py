@@ -17,12 +17,12 @@ import grpc
 import numpy as np
 import pytest
 from google.rpc import code_pb2
+from tests.wire import examples, results
+from tests.wire.recorder import Recorder, abort, serving
+
 from whybox import Explanation
 from whybox.cli import main
-from whybox.v1 import model_pb2
-
-from tests.wire import examples
-from tests.wire.recorder import Recorder, abort, serving
+from whybox.v1 import explain_pb2, model_pb2
 
 WAIT_S = 20
 
@@ -119,6 +119,36 @@ def test_methods_are_listed_in_short_and_one_in_full(server: str, capsys: Said) 
     assert "Unset: 1000." in long
     assert main(["methods", "lim", "--server", server]) == 2
     assert "did you mean lime" in capsys.readouterr().err
+
+
+def test_methods_say_whether_they_fit_a_model(server: str, recorder: Recorder, capsys: Said) -> None:
+    """--for names it to the server; a method that does not fit says why, one that does says so."""
+    found = examples.methods()
+    found.methods.add(name="rise", modalities=[2], not_applicable="it does not explain tabular models")
+    recorder.answers["ListMethods"] = lambda *_: found
+    assert main(["methods", "--for", "models/churn", "--server", server]) == 0
+    assert recorder.calls[0][1].model == "models/churn"
+    said = capsys.readouterr().out
+    assert "fits this model" in said.split("rise")[0]
+    assert "does not fit this model: it does not explain tabular models" in said.split("rise")[1]
+
+
+@pytest.mark.parametrize("name", results.EVERY)
+def test_every_kind_of_result_is_printed_and_written(
+    name: str, question: list[str], recorder: Recorder, tmp_path: Path, capsys: Said
+) -> None:
+    """One block per target on stdout; the files can be read back."""
+    message = results.EVERY[name]()
+    recorder.answers["Explain"] = lambda *_: explain_pb2.ExplainResponse(explanations=[message])
+    flags = [
+        word for kind in ("json", "png", "npz", "html") for word in (f"--{kind}", str(tmp_path / f"e.{kind}"))
+    ]
+    assert main(["explain", *question, *flags]) == 0
+    assert capsys.readouterr().out.count("Why ") == len(message.targets)
+    assert Explanation.from_json((tmp_path / "e.json").read_text()).message == message
+    assert Explanation.from_npz(tmp_path / "e.npz").message == message
+    assert (tmp_path / "e.png").read_bytes().startswith(b"\x89PNG")
+    assert "</html>" in (tmp_path / "e.html").read_text()
 
 
 def test_models_are_columns_with_their_problems(server: str, recorder: Recorder, capsys: Said) -> None:

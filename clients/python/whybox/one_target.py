@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from whybox.v1 import explanation_pb2, tensor_pb2
 
 
@@ -29,6 +31,6 @@ def _slice(tensor: tensor_pb2.Tensor, at: int, count: int) -> None:
     tensor.data = tensor.data[at * size : (at + 1) * size]
 
 
-def _keep(repeated: object, at: int) -> None:
+def _keep(repeated: Any, at: int) -> None:
     """Leave element number `at` of a repeated field, or nothing of an empty one."""
-    del repeated[at + 1 :], repeated[:at]  # type: ignore[attr-defined] # any kind of repeated field
+    del repeated[at + 1 :], repeated[:at]

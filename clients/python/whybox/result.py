@@ -72,7 +72,7 @@ class Explanation:
 
     @property
     def kind(self) -> str:
-        """"attribution", "rule", "contrast", "regions" or "mask"; "" for a kind newer than this client."""
+        """One of "attribution", "rule", "contrast", "regions", "mask"; "" for one newer than this client."""
         return self.message.WhichOneof("result") or ""
 
     @property
@@ -110,7 +110,7 @@ class Explanation:
         Attribution: in `unit`; positive supports the target. Rule: 1 where a predicate is about it.
         Contrast: 1 where the pertinent positive keeps it, -1 where the pertinent negative changes it
         (also where both do). Regions: f(S) that it added, 0 where not chosen. Mask: how much each place
-        counts, (*places); 1 - `mask.values` in the game of deletion.
+        counts, (*places), of a series (time, channels); 1 - `mask.values` in the game of deletion.
         """
         if self.kind == "attribution":
             values: Array = from_tensor(self.message.attribution.values)[0]

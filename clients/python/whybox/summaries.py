@@ -27,7 +27,9 @@ def _attribution(e: Explanation) -> str:
         found.append(f"{named[i] if named else f'[{where}]'} {flat[i]:+.3g}")
     flip = e.flip_set
     if flip is not None:
-        flips = f"{len(flip.segments)} flip it to {flip.after.label!r}" if flip.flipped else "nothing flips it"
+        flips = (
+            f"{len(flip.segments)} flip it to {flip.after.label!r}" if flip.flipped else "nothing flips it"
+        )
         found.append(flips)
     return ", ".join(found)
 

@@ -30,6 +30,7 @@ class Query:
     rows: Rows
     want: Want = Want.SCORES
     target: int | None = None  # of GRADIENT: which column of the scores
+    model: str = ""  # the explained one, or the name of another that the method's parameters name
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,7 +23,8 @@ def run(steps: Steps, answer: Callable[[Query], Reply], budget: int | None = Non
     try:
         query = next(steps)
         while True:
-            fresh = set() if budget is None else set(query.rows.keys()) - asked
+            name = query.model.encode()
+            fresh = set() if budget is None else {name + key for key in query.rows.keys()} - asked
             if budget is not None and len(asked) + len(fresh) > budget:
                 query = steps.throw(BudgetSpent(len(fresh), budget - len(asked)))
                 continue

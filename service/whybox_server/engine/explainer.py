@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ from whybox_server.engine.catalogue import Catalogue
 from whybox_server.engine.events import Events, Finished, Started
 from whybox_server.engine.inputs import arrays_of
 from whybox_server.engine.meter import Meter
+from whybox_server.engine.router import AS_VALUES, Other, Route, Router, route_to
 from whybox_server.engine.session import drive
 from whybox_server.engine.task import Answer, ExplainTask, Given, Plan, Progress, Provenance, Update
 from whybox_server.methods import METHOD
@@ -49,15 +51,23 @@ Emit = Callable[[Update], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """One instance, cut and costed; its method has not asked anything yet."""
+    """One instance, cut and costed; its method has not asked anything yet.
+
+    routes: to every model that may be asked, by the name that queries use; "" is the explained one.
+    """
 
     index: int
     subject: Subject
     rng: Rng
     task: Any  # what the method's `prepare` made
     cost: Cost
-    lane: Lane
+    routes: Mapping[str, Route]
     flow: Flow
+
+    @property
+    def lane(self) -> Lane:
+        """Of the explained model."""
+        return self.routes[""].lane
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +78,7 @@ class Call:
     model: OnnxModel
     request_id: str
     deadline: float
+    others: tuple[Other, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -85,8 +96,7 @@ class Explainer:
     async def plan(self, task: ExplainTask) -> Plan:
         """What the task would ask, without asking the model anything."""
         with self.admission.permit():
-            async with self.catalogue.lease(task.model, task.spec) as model:
-                call = Call(task, model, "", float("inf"))
+            async with self._call(task, "", float("inf")) as call:
                 prepared = await self._prepare_all(call)
                 return self._plan(call, prepared)
 
@@ -99,8 +109,7 @@ class Explainer:
         """
         deadline = self.clock() + max(remaining_s - REPLY_RESERVE_S, 0.0)
         with self.admission.permit():
-            async with self.catalogue.lease(task.model, task.spec) as model:
-                call = Call(task, model, request_id, deadline)
+            async with self._call(task, request_id, deadline) as call:
                 prepared = await self._prepare_all(call)
                 # A bound may be far above what is asked, and a partial answer may do.
                 certain = [one.cost.rows for one in prepared if one.cost.exact]
@@ -108,6 +117,21 @@ class Explainer:
                 refuse_hopeless(rows, self.seconds_per_row(prepared[0].lane), deadline - self.clock())
                 emit(self._plan(call, prepared))
                 return await self._run_all(call, prepared, emit)
+
+    @asynccontextmanager
+    async def _call(self, task: ExplainTask, request_id: str, deadline: float) -> AsyncIterator[Call]:
+        """A call with all the models it may ask, which stay loaded while the context is open."""
+        async with AsyncExitStack() as held:
+            model = await held.enter_async_context(self.catalogue.lease(task.model, task.spec))
+            others = [
+                Other(
+                    f"{task.method.name}.{field}",
+                    name,
+                    await held.enter_async_context(self.catalogue.lease(name, AS_VALUES)),
+                )
+                for field, name in task.method.others(task.params).items()
+            ]
+            yield Call(task, model, request_id, deadline, tuple(others))
 
     async def _prepare_all(self, call: Call) -> list[Prepared]:
         loop = asyncio.get_running_loop()
@@ -169,23 +193,26 @@ class Explainer:
         return Answer(one.index, one.subject, finding, usage, provenance(call))
 
     async def _ask(self, call: Call, one: Prepared) -> Finding:
-        desk = self.cache.open(one.lane, one.flow)
-        meter = Meter(desk, one.flow.usage, self.pool, self.clock, call.task.max_queries, call.deadline)
+        usage = one.flow.usage
         steps = call.task.method.run(one.task, call.task.params, one.rng)
-        try:
-            return await drive(steps, meter, self.pool, one.flow.usage)
-        except BudgetSpent as spent:
-            if self.clock() < call.deadline:
-                raise
-            usage = one.flow.usage
-            raise DeadlineExceeded(
-                f"the deadline passed after {usage.rows_answered} of {usage.rows_planned} rows; allow more time "
-                "or ask fewer rows",
-                rows_done=usage.rows_answered,
-                rows_planned=usage.rows_planned,
-            ) from spent
-        finally:
-            desk.close()
+        with ExitStack() as opened:
+            desks = {
+                name: opened.enter_context(closing(self.cache.open(route.lane, one.flow)))
+                for name, route in one.routes.items()
+            }
+            router = Router(desks, {name: route.names for name, route in one.routes.items()})
+            meter = Meter(router, usage, self.pool, self.clock, call.task.max_queries, call.deadline)
+            try:
+                return await drive(steps, meter, self.pool, usage)
+            except BudgetSpent as spent:
+                if self.clock() < call.deadline:
+                    raise
+                raise DeadlineExceeded(
+                    f"the deadline passed after {usage.rows_answered} of {usage.rows_planned} rows; allow more "
+                    "time or ask fewer rows",
+                    rows_done=usage.rows_answered,
+                    rows_planned=usage.rows_planned,
+                ) from spent
 
 
 def prepare(call: Call, index: int, given: Given) -> Prepared:
@@ -204,8 +231,9 @@ def prepare(call: Call, index: int, given: Given) -> Prepared:
     rng = np.random.default_rng(task.seed)
     prepared = task.method.prepare(subject, task.params, rng)
     flow = Flow(f"{call.request_id}/{index}", Usage())
-    lane = model.lane(Want.SCORES, task.mode, arrays)
-    return Prepared(index, subject, rng, prepared, task.method.cost(prepared, task.params), lane, flow)
+    routes = {"": Route(model.lane(Want.SCORES, task.mode, arrays), {})}
+    routes |= {other.name: route_to(other, task.mode, arrays) for other in call.others}
+    return Prepared(index, subject, rng, prepared, task.method.cost(prepared, task.params), routes, flow)
 
 
 def targets_of(task: ExplainTask, model: OnnxModel, labels: tuple[str, ...]) -> Targets:

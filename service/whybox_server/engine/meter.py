@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from whybox_server.core.errors import BudgetSpent
 from whybox_server.core.query import Predictor, Query, Reply
@@ -38,6 +38,11 @@ class Keyed:
         self.rows.write(at, out)
 
 
+def of_model(name: str, keys: list[bytes]) -> set[bytes]:
+    """The different rows of one model: the same row asked of two models is two rows."""
+    return {name.encode() + key for key in keys} if name else set(keys)
+
+
 @dataclass(slots=True, eq=False)
 class Meter:
     """A Predictor that charges a budget of different rows and holds a deadline.
@@ -57,7 +62,7 @@ class Meter:
         """Raises BudgetSpent when the query does not fit any more, or time runs out while it waits."""
         loop = asyncio.get_running_loop()
         keys = await loop.run_in_executor(self.pool, query.rows.keys)
-        fresh = set(keys) - self._seen
+        fresh = of_model(query.model, keys) - self._seen
         if self.limit and len(self._seen) + len(fresh) > self.limit:
             raise BudgetSpent(needed=len(fresh), left=self.limit - len(self._seen))
         remaining = None if self.deadline is None else self.deadline - self.clock()
@@ -68,6 +73,6 @@ class Meter:
         self.usage.rows_unique = len(self._seen)
         try:
             async with asyncio.timeout(remaining):
-                return await self.below.predict(Query(Keyed(query.rows, keys), query.want, query.target))
+                return await self.below.predict(replace(query, rows=Keyed(query.rows, keys)))
         except TimeoutError as late:
             raise BudgetSpent(needed=len(fresh), left=0) from late

@@ -20,12 +20,13 @@ from whybox_server.core.instance import Instance, Subject
 from whybox_server.core.query import Query, Steps
 from whybox_server.core.rows import Array, Rows, Texts
 from whybox_server.core.spec import Modality, ScoreKind
-from whybox_server.methods.contrast_hunt import Quarry, hunt_for, pursue, without_repeats
+from whybox_server.methods.contrast_hunt import Quarry, Terms, hunt_for, pursue, without_repeats
 from whybox_server.methods.contrast_search import is_exact, search_rows
 from whybox_server.methods.contrast_sides import Side, built, negative_side, positive_side, presence_only
 from whybox_server.methods.estimates import PROBE_STEPS, PROBES, Estimate, GradientEstimate
 from whybox_server.methods.fista import Descent
 from whybox_server.methods.method import Cost, Method, Rng, param
+from whybox_server.methods.reconstruction import reconstruction, refuse_no_numbers, unasked
 from whybox_server.methods.together import together
 from whybox_server.methods.verdict import Verdict, refuse_undecided, refuse_unreachable, verdict_on
 from whybox_server.perturb.hiding import Hiding, hide
@@ -53,7 +54,9 @@ class CemParams:
     find: Contrasts = param(Contrasts.BOTH, "Which contrasts to look for.", unset="both")
     kappa: float = param(0.0, "Margin between classes, in units of the target's space.", unset="0", low=0)
     beta: float = param(0.1, "Weight of the L1 distance.", unset="0.1", low=0)
-    gamma: float = param(0.0, "Weight of the autoencoder's reconstruction error.", unset="0", low=0)
+    gamma: float = param(
+        0.0, "Weight of the autoencoder's reconstruction error.", unset="0, and there is no autoencoder", low=0
+    )
     c_init: float = param(10.0, "First weight of the loss; it is searched from there.", unset="10", low=1e-9)
     c_steps: int = param(9, "Steps of the search over the weight.", unset="9", low=1, high=50)
     max_iterations: int | None = param(
@@ -76,7 +79,7 @@ class CemParams:
     feature_range: tuple[float, ...] = param(
         (), "Smallest and largest value of an element.", unset="that of the background or picture"
     )
-    autoencoder: str = param("", "A model that reconstructs inputs, for gamma.", unset="none")
+    autoencoder: str = param("", "A model that reconstructs the model's inputs, for gamma.", unset="none")
     segmentation: Segmentation | None = param(
         None, "How the instance is cut: what moves together.", unset="the modality's default"
     )
@@ -103,12 +106,15 @@ def prepare(subject: Subject, params: CemParams, rng: Rng) -> CemTask:
     """Cut the instance and settle what may move where.
 
     Raises InvalidRequest for parameters that contradict each other, kappa out of reach, and an
-    autoencoder; MethodUnsupported for a model without classes and for negatives of a text.
+    autoencoder of what is no numbers; MethodUnsupported for a model without classes and for negatives
+    of a text.
     """
     refuse_contradictions(params)
     refuse_undecided(subject.targets)
     refuse_unreachable(subject.targets, params.kappa)
     instance = subject.instance
+    if params.autoencoder:
+        refuse_no_numbers(instance)
     hiding = hide(instance, params.segmentation or Segmentation(), absent(instance, params), rng)
     nothing = built(hiding.rows(np.zeros((1, hiding.count), bool)), instance)
     if presence_only(instance):
@@ -130,14 +136,12 @@ def prepare(subject: Subject, params: CemParams, rng: Rng) -> CemTask:
 def refuse_contradictions(params: CemParams) -> None:
     """Raises InvalidRequest with all parameters that cannot be honoured."""
     found = []
-    if params.autoencoder:
+    if params.autoencoder and not params.gamma:
         found.append(
-            Violation(
-                "autoencoder", "the gamma term through a served autoencoder is not offered yet; leave it out"
-            )
+            Violation("gamma", "says how much the autoencoder's error counts; give one above 0, such as 1")
         )
-    elif params.gamma > 0:
-        found.append(Violation("gamma", "weighs an autoencoder's error and there is none; leave it at 0"))
+    if params.gamma and not params.autoencoder:
+        found.append(Violation("gamma", "weighs an autoencoder's error; give autoencoder, or leave it at 0"))
     if params.no_info is not None and params.baseline is not None:
         found.append(Violation("no_info", "says the same as baseline; leave one of them out"))
     if params.baseline is not None and params.baseline.kind is BaselineKind.BACKGROUND:
@@ -168,10 +172,11 @@ def reason_to_search(sides: list[Side], limits: Limits, params: CemParams) -> st
 
 
 def descent_of(task: CemTask, params: CemParams) -> Descent:
-    """The descent's settings."""
+    """The descent's settings. The autoencoder's error is felt, so that with it the margin is, too."""
     targets = task.subject.targets
     own_space = targets.kind is ScoreKind.VALUE or targets.space.value == targets.kind.value
-    exact = task.gradients and own_space and len(task.subject.instance.inputs) == 1
+    plain = len(task.subject.instance.inputs) == 1 and not params.autoencoder
+    exact = task.gradients and own_space and plain
     estimate = None if exact else Estimate(params.gradient, task.hiding.count, params.directions)
     default = ITERATIONS_WITH_GRADIENTS if exact else ITERATIONS
     iterations = params.max_iterations or default
@@ -179,12 +184,16 @@ def descent_of(task: CemTask, params: CemParams) -> Descent:
 
 
 def cost(task: CemTask, params: CemParams) -> Cost:
-    """Every step of every descent, and the search after it in case it finds nothing."""
-    rows = 2
+    """Every step of every descent, and the search after it in case it finds nothing.
+
+    The autoencoder is asked about the same rows as the model, but not those of the probe.
+    """
+    models = 2 if params.autoencoder else 1
+    rows = 2 * models
     for side in task.sides:
-        rows += search_rows(side.moves)
+        rows += models * search_rows(side.moves)
         if not task.discrete:
-            rows += PROBES * len(PROBE_STEPS) + descent_of(task, params).rows
+            rows += PROBES * len(PROBE_STEPS) + models * descent_of(task, params).rows
     return Cost(rows, exact=False)
 
 
@@ -194,13 +203,15 @@ def cem(task: CemTask, params: CemParams, rng: Rng) -> Steps:
     l1, l2: over segments, each the root mean square of its elements' distances, in the scales that
     `segmentation` names. Raises InvalidRequest when the targets leave the model's own answer out.
     """
-    keep = np.stack([np.ones(task.hiding.count, bool), np.zeros(task.hiding.count, bool)])
-    reply = yield Query(task.hiding.rows(keep))
+    terms = terms_of(task, params)
+    ends = task.hiding.rows(np.repeat([[True], [False]], task.hiding.count, axis=1))
+    reply = yield Query(ends)
+    yield from terms.reconstruct(ends)  # what is no autoencoder is refused before anything else is asked
     instance_scores = reply.scores[0]
     verdict = verdict_on(task.subject.targets, instance_scores)
     descent = None if task.discrete else descent_of(task, params)
     hunts = [
-        pursue(hunt_for(side, verdict, params.kappa, params.beta, descent, reply.scores), own)
+        pursue(hunt_for(side, verdict, terms, descent, reply.scores), own)
         for side, own in zip(task.sides, rng.spawn(len(task.sides)), strict=True)
     ]
     quarries = yield from together(hunts)
@@ -224,6 +235,19 @@ def cem(task: CemTask, params: CemParams, rng: Rng) -> Steps:
         baseline=task.hiding.baseline,
         segmentation=f"{task.hiding.segmentation}, distances in {task.words}",
     )
+
+
+def terms_of(task: CemTask, params: CemParams) -> Terms:
+    """The terms of the objective that both sides share."""
+    if not params.autoencoder:
+        return Terms(params.kappa, params.beta, unasked)
+    error = reconstruction(task.subject.instance, params.autoencoder, params.gamma)
+    return Terms(params.kappa, params.beta, error)
+
+
+def further_models(params: CemParams) -> dict[str, str]:
+    """The autoencoder, if there is one."""
+    return {"autoencoder": params.autoencoder} if params.autoencoder else {}
 
 
 def told(
@@ -287,4 +311,5 @@ CEM: Method[CemParams, CemTask] = Method(
     prepare=prepare,
     cost=cost,
     run=cem,
+    others=further_models,
 )

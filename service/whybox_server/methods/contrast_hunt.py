@@ -20,6 +20,7 @@ from whybox_server.methods.contrast_sides import Side
 from whybox_server.methods.estimates import Estimate, is_flat, probe
 from whybox_server.methods.fista import Descent, Found, Objective, search_weights
 from whybox_server.methods.method import Rng
+from whybox_server.methods.reconstruction import Reconstruct
 from whybox_server.methods.verdict import Verdict
 
 FLAT = (
@@ -58,11 +59,20 @@ class Quarry:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What both sides' objectives have in common."""
+
+    kappa: float
+    beta: float
+    reconstruct: Reconstruct
+
+
 def hunt_for(
-    side: Side, verdict: Verdict, kappa: float, beta: float, descent: Descent | None, scores: Array
+    side: Side, verdict: Verdict, terms: Terms, descent: Descent | None, scores: Array
 ) -> Hunt:
     """A hunt, knowing the scores of the instance and of nothing, (2, outputs)."""
-    aim = Objective(margin_of(side, verdict), kappa, beta)
+    aim = Objective(margin_of(side, verdict), terms.kappa, terms.beta, terms.reconstruct)
     return Hunt(side, verdict, aim, descent, scores[0], scores[1])
 
 

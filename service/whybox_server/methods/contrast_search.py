@@ -28,6 +28,7 @@ PREFIXES = 32  # of the best moves, tried together
 PRUNES = 6
 SHORTER = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)  # of a move, tried at the end
 SHORTENED = 20  # moves at most that are shortened
+RECONSTRUCTED = 64  # good states at most, of the nearest, whose reconstruction decides among them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +51,7 @@ def is_exact(moves: Moves) -> bool:
 
 
 def search_rows(moves: Moves) -> int:
-    """Rows that `search` asks at most."""
+    """Rows that `search` asks of the model at most; the autoencoder is asked about some of them."""
     if is_exact(moves):
         return states_of(moves) - 1
     beam = ROUNDS * BEAM * EXTENSIONS
@@ -95,8 +96,9 @@ def enumerate_by_size(side: Side, aim: Objective) -> Generator[Query, Reply, Fou
         sets = sets_of(moves, size)
         while block := list(islice(sets, CHUNK)):
             answers = yield from ask(moves, np.array(block))
-            best = nearer(best, nearest_of(side, aim, answers))
-            if not answers.complete:
+            found = yield from nearest_of(side, aim, answers)
+            best = nearer(best, found)
+            if not found.complete:
                 return replace(best, complete=False)
         if best.rows is not None:
             return best
@@ -122,11 +124,11 @@ def climb(side: Side, aim: Objective) -> Generator[Query, Reply, Found]:
     singles = np.zeros((len(moves.units), moves.count), int)
     singles[np.arange(len(singles)), moves.units] = moves.options
     answers = yield from ask(moves, singles)
-    best = nearest_of(side, aim, answers)
+    best = yield from nearest_of(side, aim, answers)
     if best.rows is None and best.complete:
         order = np.argsort(-aim.margin(answers.scores), kind="stable")
         answers = yield from ask(moves, prefixes(moves, order))
-        best = nearest_of(side, aim, answers)
+        best = yield from nearest_of(side, aim, answers)
         if best.complete:
             best = yield from beam(side, aim, singles[order[:BEAM]], order, best)
         if best.complete and best.state is not None:
@@ -158,10 +160,10 @@ def beam(
         if not len(grown):
             break
         answers = yield from ask(moves, grown)
-        found = nearest_of(side, aim, answers)
+        found = yield from nearest_of(side, aim, answers)
         if found.rows is not None:
             return found
-        if not answers.complete:
+        if not found.complete:
             return replace(known, complete=False)
         margins = aim.margin(answers.scores)
         if margins.max() <= best_margin:
@@ -190,14 +192,17 @@ def prune(side: Side, aim: Objective, found: Found) -> Generator[Query, Reply, F
         fewer[np.arange(len(used)), used] = 0
         answers = yield from ask(side.moves, fewer)
         if not answers.complete:
-            return replace(nearer(found, nearest_of(side, aim, answers)), complete=False)
+            nearest = yield from nearest_of(side, aim, answers)
+            return replace(nearer(found, nearest), complete=False)
         order = used[np.argsort(-aim.margin(answers.scores), kind="stable")]
         together = np.tile(found.state, (len(used) - 1, 1))
         for size, row in enumerate(together, start=1):
             row[order[:size]] = 0
         several = yield from ask(side.moves, together)
-        best = smaller(smaller(found, fewest_of(side, aim, answers)), fewest_of(side, aim, several))
-        if not several.complete:
+        one = yield from fewest_of(side, aim, answers)
+        other = yield from fewest_of(side, aim, several)
+        best = smaller(smaller(found, one), other)
+        if not (one.complete and other.complete):
             return replace(best, complete=False)
         if best is found:
             break
@@ -206,7 +211,10 @@ def prune(side: Side, aim: Objective, found: Found) -> Generator[Query, Reply, F
 
 
 def shorten(side: Side, aim: Objective, found: Found) -> Generator[Query, Reply, Found]:
-    """The same with every move as short as it may be, one segment after the other."""
+    """The same with every move as short as it may be, one segment after the other.
+
+    Of the good ones that is the one of the smallest net, which an autoencoder may find in a longer move.
+    """
     moves = side.moves
     assert found.state is not None  # of every found one of this file
     amounts = amounts_of(moves, found.state)
@@ -219,13 +227,16 @@ def shorten(side: Side, aim: Objective, found: Found) -> Generator[Query, Reply,
         rows = side.moved(shorter, None)
         try:
             reply = yield Query(rows)
+            good = np.flatnonzero(aim.good(aim.margin(reply.scores)))
+            errors = yield from aim.reconstruct(rows.take(good))
         except BudgetSpent:
             return replace(found, complete=False)
-        good = np.flatnonzero(aim.good(aim.margin(reply.scores)))
-        if len(good):
-            row = rows.take(good[:1])
-            amounts = shorter[good[0]]
-            found = replace(found, rows=row, scores=reply.scores[good[0]], net=aim.net(side.measure(row)))
+        for at, error in zip(good, errors, strict=True):
+            row = rows.take(np.array([at]))
+            net = aim.net(side.measure(row)) + error
+            if net < found.net:
+                amounts = shorter[at]
+                found = replace(found, rows=row, scores=reply.scores[at], net=net)
     return found
 
 
@@ -243,31 +254,42 @@ def net_of(moves: Moves, states: Array) -> Array:
     return np.asarray(taken.sum(axis=1))
 
 
-def nearest_of(side: Side, aim: Objective, answers: Answers) -> Found:
-    """The good state that is nearest to the start, if there is one."""
+def nearest_of(side: Side, aim: Objective, answers: Answers) -> Generator[Query, Reply, Found]:
+    """The good state of the smallest net, if there is one."""
     return chosen_of(side, aim, answers, by_size=False)
 
 
-def fewest_of(side: Side, aim: Objective, answers: Answers) -> Found:
-    """The good state with the fewest moves, of equal ones the nearest."""
+def fewest_of(side: Side, aim: Objective, answers: Answers) -> Generator[Query, Reply, Found]:
+    """The good state with the fewest moves, of equal ones that of the smallest net."""
     return chosen_of(side, aim, answers, by_size=True)
 
 
-def chosen_of(side: Side, aim: Objective, answers: Answers, *, by_size: bool) -> Found:
+def chosen_of(
+    side: Side, aim: Objective, answers: Answers, *, by_size: bool
+) -> Generator[Query, Reply, Found]:
+    """The best good state; not complete if the answers are not, or the autoencoder had no budget left."""
     good = np.flatnonzero(aim.good(aim.margin(answers.scores))) if len(answers.scores) else np.array([], int)
     if not len(good):
         return Found(complete=answers.complete)
     states = answers.states[good]
     nets = net_of(side.moves, states)
     sizes = np.count_nonzero(states, axis=1) if by_size else np.zeros(len(states))
-    first = np.lexsort((nets, sizes))[0]
-    rows = side.moves.rows(states[first : first + 1])
-    scores = answers.scores[good[first]]
-    return Found(rows, scores, float(nets[first]), answers.complete, states[first])
+    order = np.lexsort((nets, sizes))
+    order = order[sizes[order] == sizes[order[0]]][:RECONSTRUCTED]
+    best, complete = order[0], answers.complete
+    try:
+        errors = yield from aim.reconstruct(side.moves.rows(states[order]))
+        at = int(np.argmin(nets[order] + errors))
+        best, net = order[at], float(nets[order[at]] + errors[at])
+    except BudgetSpent:
+        complete, net = False, np.inf  # good, and how good is not known
+    rows = side.moves.rows(states[best : best + 1])
+    return Found(rows, answers.scores[good[best]], net, complete, states[best])
 
 
 def nearer(one: Found, other: Found) -> Found:
-    return other if other.net < one.net else one
+    """The one of the smaller net; the one that is there, if only one is."""
+    return other if one.rows is None or other.net < one.net else one
 
 
 def smaller(one: Found, other: Found) -> Found:

@@ -59,12 +59,17 @@ class Side:
 
 def built(rows: Rows, instance: Instance) -> dict[str, Array]:
     """The first of some rows as arrays by input."""
+    return {name: array[0] for name, array in materialised(rows, instance, np.array([0])).items()}
+
+
+def materialised(rows: Rows, instance: Instance, at: Array) -> dict[str, Array]:
+    """The rows at these indices, (k,), as the model sees them: (k, *shape) by input."""
     out = {}
     for name, array in instance.inputs.items():
         dtype = np.dtype(object) if array.dtype.kind in "OUS" else array.dtype
-        out[name] = np.empty((1, *array.shape), dtype)
-    rows.write(np.array([0]), out)
-    return {name: array[0] for name, array in out.items()}
+        out[name] = np.empty((len(at), *array.shape), dtype)
+    rows.write(at, out)
+    return out
 
 
 def presence_only(instance: Instance) -> bool:

@@ -1,8 +1,8 @@
 """Projected FISTA with an elastic net, and the search over the weight of its loss.
 
-    minimise  c max(0, kappa - m(d)) + beta ||d||_1 + ||d||_2^2     (Dhurandhar et al. 2018, eq. 1-2)
+    minimise  c max(0, kappa - m(d)) + beta ||d||_1 + ||d||_2^2 + r(d)   (Dhurandhar et al. 2018, eq. 1-2)
 
-over amounts d, where m is the margin that shall exceed kappa. Differs from the authors' code in two
+over amounts d, where m is the margin that shall exceed kappa and r the error of `reconstruction`. Differs from the authors' code in two
 ways, both of which let small steps add up: the threshold is step x beta, as in Beck & Teboulle (2009,
 eq. 2.6), not beta, so that the minimum is that of the objective; and a component inside the forbidden
 zone around "nothing" goes on moving while the model sees its projection, instead of being reset.
@@ -22,6 +22,7 @@ from whybox_server.core.rows import Array, Rows
 from whybox_server.methods.contrast_sides import Side
 from whybox_server.methods.estimates import Estimate, nudges, slope
 from whybox_server.methods.method import Rng
+from whybox_server.methods.reconstruction import Reconstruct, unasked
 
 ESCALATION = 10.0  # of the weight while nothing is found, as in the authors' code
 MOST_GRADIENT = 100.0  # each component is clipped to that, likewise
@@ -37,6 +38,7 @@ class Objective:
     margin: Callable[[Array], Array]  # (n, outputs) -> (n,)
     kappa: float
     beta: float
+    reconstruct: Reconstruct = unasked
 
     def good(self, margins: Array) -> Array:
         return np.asarray((margins > 0) & (margins >= self.kappa))
@@ -52,7 +54,7 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Descent:
-    """Settings of the search. estimate None: gradients come from the model."""
+    """Settings of the search. estimate None: gradients come from the model, and nothing is reconstructed."""
 
     c_init: float
     c_steps: int
@@ -62,7 +64,7 @@ class Descent:
 
     @property
     def rows(self) -> int:
-        """Asked at most: candidate and extrapolation once per iteration, and what the slope takes."""
+        """Asked of the model at most: candidate and extrapolation once per iteration, and the slope's."""
         each = 4 if self.estimate is None else 2 + 2 * self.estimate.pairs
         return self.c_steps * self.iterations * each
 
@@ -71,7 +73,7 @@ class Descent:
 class Found:
     """The best so far. rows: it, as one row; None while there is none.
 
-    state: of a search over moves, the options taken, (segments,). complete: False when the budget
+    net: its elastic net and, where there is an autoencoder, its error of reconstruction. state: of a search over moves, the options taken, (segments,). complete: False when the budget
     ended the work.
     """
 
@@ -80,6 +82,21 @@ class Found:
     net: float = np.inf
     complete: bool = True
     state: Array | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What one iteration sees: margins of the candidate and of the extrapolation, (2,).
+
+    scores, error: of the candidate. slope, error_slope: of margin and error at the extrapolation's
+    projection, (segments,).
+    """
+
+    margins: Array
+    scores: Array
+    slope: Array
+    error: float = 0.0
+    error_slope: Array | float = 0.0
 
 
 def search_weights(
@@ -124,22 +141,22 @@ def descend(
     best, nearest, idle = Found(), -np.inf, 0
     for k in range(descent.iterations):
         try:
-            margins, scores, gradient = yield from look(side, aim, descent.estimate, here, there, rivals, rng)
+            seen = yield from look(side, aim, descent.estimate, here, there, rivals, rng)
         except BudgetSpent:
             return replace(best, complete=False)
         idle += 1
-        if aim.good(margins[:1])[0]:
+        if aim.good(seen.margins[:1])[0]:
             row = side.moved(here[None], None)
-            net = aim.net(side.measure(row))
+            net = aim.net(side.measure(row)) + seen.error
             if net < best.net:
-                best, idle = Found(row, scores, net), 0
-        elif best.rows is None and margins[0] > nearest:
-            nearest, idle = margins[0], 0
+                best, idle = Found(row, seen.scores, net), 0
+        elif best.rows is None and seen.margins[0] > nearest:
+            nearest, idle = seen.margins[0], 0
         if idle > PATIENCE:
             break
-        pull = weight * gradient if aim.wanting(margins[1]) else 0.0
+        pull = weight * seen.slope if aim.wanting(seen.margins[1]) else 0.0
         rate = descent.rate * np.sqrt(1 - k / descent.iterations)
-        smooth = np.clip(2 * there - pull, -MOST_GRADIENT, MOST_GRADIENT)
+        smooth = np.clip(2 * there + seen.error_slope - pull, -MOST_GRADIENT, MOST_GRADIENT)
         moved = np.clip(shrunk(there - rate * smooth, rate * aim.beta), side.low, side.high)
         there = np.clip(moved + k / (k + MOMENTUM) * (moved - here), side.low, side.high)
         here = moved
@@ -154,11 +171,8 @@ def look(
     there: Array,
     rivals: Callable[[Array], list[tuple[int, float]]],
     rng: Rng,
-) -> Generator[Query, Reply, tuple[Array, Array, Array]]:
-    """Margins of the candidate and of the extrapolation, (2,), the candidate's scores, and the slope.
-
-    The slope, (segments,), is that of the margin at the extrapolation's projection.
-    """
+) -> Generator[Query, Reply, Look]:
+    """Look at the candidate, and around the extrapolation: margin and error along the same directions."""
     assert side.moved is not None
     if estimate is None:
         reply = yield Query(side.moved(np.stack([here, there]), None))
@@ -167,13 +181,16 @@ def look(
             asked = yield Query(side.moved(there[None], None), Want.GRADIENT, output)
             assert asked.gradient is not None  # asked for
             gradient += sign * side.slopes(asked.gradient)[0]
-        return aim.margin(reply.scores), reply.scores[0], gradient
+        return Look(aim.margin(reply.scores), reply.scores[0], gradient)
     directions = estimate.draw(rng)
     around = np.concatenate([np.zeros((2, len(here))), nudges(directions)])
     amounts = np.concatenate([here[None], np.tile(there, (len(around) - 1, 1))])
-    reply = yield Query(side.moved(amounts, around))
+    rows = side.moved(amounts, around)
+    reply = yield Query(rows)
+    errors = yield from aim.reconstruct(rows)
     margins = aim.margin(reply.scores)
-    return margins[:2], reply.scores[0], slope(directions, margins[2:])
+    slopes = slope(directions, margins[2:]), slope(directions, errors[2:])
+    return Look(margins[:2], reply.scores[0], slopes[0], float(errors[0]), slopes[1])
 
 
 def shrunk(values: Array, threshold: float) -> Array:

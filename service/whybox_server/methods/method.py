@@ -6,7 +6,7 @@ runs as a generator of queries. It is a pure function of instance, parameters, r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -31,12 +31,19 @@ class Cost:
     exact: bool
 
 
+def alone(params: Any) -> Mapping[str, str]:
+    """Asks no model but the explained one."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Method(Generic[P, T]):
     """One explanation method.
 
     prepare: raises InvalidRequest or MethodUnsupported when the method cannot explain this subject.
     version: changes whenever the same question may get another answer.
+    others: further models to be asked, by the parameter that names each; they are given the explained
+    model's rows, and a reply's scores are their output as it is, flattened, (n, numbers).
     """
 
     name: str
@@ -48,6 +55,7 @@ class Method(Generic[P, T]):
     prepare: Callable[[Subject, P, Rng], T]
     cost: Callable[[T, P], Cost]
     run: Callable[[T, P, Rng], Steps]
+    others: Callable[[P], Mapping[str, str]] = alone
 
 
 @dataclass(frozen=True, slots=True)

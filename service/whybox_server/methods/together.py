@@ -7,6 +7,7 @@ nothing of what they look for.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -59,11 +60,11 @@ def together(procedures: Sequence[Generator[Query, Reply, V]]) -> Generator[Quer
 
 def alike(one: Query, other: Query) -> bool:
     """Whether two queries can be one."""
-    return one.want is other.want and one.target == other.target
+    return one.want is other.want and one.target == other.target and one.model == other.model
 
 
 def merged(queries: Sequence[Query]) -> Query:
     """One query that asks what all ask, in order."""
     if len(queries) == 1:
         return queries[0]
-    return Query(Stacked(tuple(q.rows for q in queries)), queries[0].want, queries[0].target)
+    return replace(queries[0], rows=Stacked(tuple(query.rows for query in queries)))

@@ -47,7 +47,10 @@ def make_parser() -> argparse.ArgumentParser:
     methods = commands.add_parser("methods", help="list the methods, or the parameters of one")
     methods.add_argument("name", nargs="?", help="show this method's parameters")
     methods.add_argument(
-        "--for", dest="model", metavar="MODEL", help="say for each method whether it fits this model, or why not"
+        "--for",
+        dest="model",
+        metavar="MODEL",
+        help="say for each method whether it fits this model, or why not",
     )
     _add_server(methods)
     _add_server(commands.add_parser("models", help="list the models of the server"))

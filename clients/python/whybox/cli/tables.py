@@ -11,6 +11,7 @@ from whybox.cli.connect import connect
 from whybox.errors import invalid, near
 from whybox.views import Method, Model, Parameter, TensorInfo
 
+NAME_WIDTH = 12  # of a method's name, at least
 UNITS = ("B", "KB", "MB", "GB")
 STEP = 1000
 
@@ -20,7 +21,8 @@ def methods(arguments: argparse.Namespace) -> int:
     with connect(arguments) as client:
         found = client.methods(arguments.model, timeout=arguments.timeout)
     if arguments.name is None:
-        print("\n".join(_short(method) for method in found))
+        width = max([NAME_WIDTH, *(len(method.name) + 2 for method in found)])
+        print("\n".join(_short(method, width) for method in found))
         return 0
     by_name = {method.name: method for method in found}
     if arguments.name not in by_name:
@@ -46,12 +48,13 @@ def models(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _short(method: Method) -> str:
-    lines = [f"{method.name:<12}{', '.join(method.modalities)}", _wrapped(method.summary, " " * 12)]
+def _short(method: Method, width: int) -> str:
+    indent = " " * width
+    lines = [f"{method.name:<{width}}{', '.join(method.modalities)}", _wrapped(method.summary, indent)]
     if method.not_applicable:
-        lines.append(_wrapped(f"does not fit this model: {method.not_applicable}", " " * 12))
+        lines.append(_wrapped(f"does not fit this model: {method.not_applicable}", indent))
     elif method.not_applicable == "":
-        lines.append(" " * 12 + "fits this model")
+        lines.append(f"{indent}fits this model")
     return "\n".join(lines)
 
 

@@ -22,9 +22,7 @@ DIMMED = 0.15  # brightness that "masked" leaves where nothing counts
 GREY_LEVELS = (40, 235)  # a blended photograph keeps off black and white, so that colours can be seen
 
 
-def picture_strips(
-    photo: Array, heat: Array, options: Options, ends: tuple[str, str]
-) -> list[Image.Image]:
+def picture_strips(photo: Array, heat: Array, options: Options, ends: tuple[str, str]) -> list[Image.Image]:
     """The overlay, beside the photograph if asked for, and the colour bar.
 
     photo: (height, width, 3) uint8. heat: (height, width), or another resolution of the same picture.

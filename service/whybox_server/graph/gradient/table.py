@@ -1,0 +1,77 @@
+"""The gradient rules as data: (operator, schema version) -> rule.
+
+A rule is registered for the exact versions it was checked against; a pair that is not here is refused
+by name. Another table (guided, for instance) is this one with some entries replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from whybox_server.graph.gradient.emit import Emit
+from whybox_server.graph.gradient.facts import Facts, Value
+from whybox_server.graph.gradient.node import Node
+
+Gradients: TypeAlias = Sequence[Value | None]
+Rule: TypeAlias = Callable[[Emit, Node, Value], Gradients]
+Refusal: TypeAlias = Callable[[Facts, Node], str]
+Key: TypeAlias = tuple[str, int]
+
+
+def accepts(facts: Facts, node: Node) -> str:
+    """A rule that takes every node of its operator."""
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A rule and what it asks for.
+
+    broadcasts: its gradients have the output's shape; the walk sums them down to each input's.
+    outputs: how many outputs may carry a gradient; None: any. refuses: says why a node is not taken.
+    """
+
+    rule: Rule
+    broadcasts: bool = False
+    outputs: int | None = 1
+    refuses: Refusal = accepts
+
+
+Table: TypeAlias = Mapping[Key, Entry]
+
+GRADIENT: dict[Key, Entry] = {}
+
+# Constant wherever they have a derivative: a gradient stops here. What yields no real numbers (Shape,
+# ArgMax, comparisons) needs no entry: gradients follow floating values only.
+PIECEWISE_CONSTANT = frozenset(
+    {
+        "Ceil",
+        "ConstantOfShape",
+        "EyeLike",
+        "Floor",
+        "Hardmax",
+        "RandomNormalLike",
+        "RandomUniformLike",
+        "Round",
+        "Sign",
+    }
+)
+
+
+def vjp(
+    op: str, *versions: int, broadcasts: bool = False, outputs: int | None = 1, refuses: Refusal = accepts
+) -> Callable[[Rule], Rule]:
+    """Register a rule: from the gradient of a node's first output to one gradient per input.
+
+    None, or an input left out at the end, has no gradient.
+    """
+
+    def enter(rule: Rule) -> Rule:
+        for version in versions:
+            assert (op, version) not in GRADIENT, f"two rules for {op}-{version}"
+            GRADIENT[op, version] = Entry(rule, broadcasts, outputs, refuses)
+        return rule
+
+    return enter

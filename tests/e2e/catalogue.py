@@ -1,0 +1,144 @@
+"""One small call of every method on every bundled model whose modality it explains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from sklearn.datasets import load_digits
+from whybox_server.core.spec import Modality
+from whybox_server.methods import METHODS
+
+import whybox
+from tests.e2e.serving import INPUTS, MODELS
+
+SENTENCE = "the plot was wonderful and clever"
+MODALITY = {
+    "texture": Modality.IMAGE,
+    "digits": Modality.IMAGE,
+    "breast_cancer": Modality.TABULAR,
+    "diabetes": Modality.TABULAR,
+    "sentiment": Modality.TEXT,
+    "events": Modality.TIME_SERIES,
+}
+FEW: dict[str, dict[str, Any]] = {
+    "lime": {"num_samples": 150},
+    "anchors": {"tau": 0.3, "batch_size": 50},
+    "kernel_shap": {"num_samples": 200},
+    "shapley_sampling": {"num_permutations": 3},
+    "streak": {"k": 3},
+    "rise": {"num_masks": 300, "centred": True},
+    "cem": {"gradient": "search"},
+    "meaningful_perturbation": {"iterations": 10, "directions": 5},
+}
+# A row of `texture` takes a thousand times as long as one of the others.
+GRID = {"segmentation": {"kind": "grid", "count": 16}}
+QUARTERS = {"segmentation": {"kind": "grid", "count": 4}}
+OWN: dict[tuple[str, str], dict[str, Any]] = {
+    ("texture", "lime"): {"num_samples": 60, **GRID},
+    ("texture", "occlusion"): GRID,
+    ("texture", "anchors"): QUARTERS,
+    ("texture", "kernel_shap"): {"num_samples": 60, **GRID},
+    ("texture", "shapley_sampling"): {"num_permutations": 1, **GRID},
+    ("texture", "streak"): GRID,
+    ("texture", "erasure"): GRID,
+    ("texture", "rise"): {"num_masks": 80, "cells": 4},
+    ("texture", "cem"): QUARTERS,
+    ("texture", "prediction_difference"): {"patch": 56, "stride": 56, "num_samples": 2, "sampler": "marginal"},
+    ("texture", "meaningful_perturbation"): {"game": "area", "area": 0.4, "mask_size": 4},
+    ("breast_cancer", "lime"): {"num_samples": 1000},
+    ("breast_cancer", "kernel_shap"): {"num_background": 5},
+    ("breast_cancer", "prediction_difference"): {"num_samples": 20},
+    ("diabetes", "kernel_shap"): {"num_background": 5},
+    ("digits", "prediction_difference"): {"patch": 2},
+}
+DECIDES_NOTHING = {("diabetes", "anchors"), ("diabetes", "cem")}
+OF_THE_ANSWER = ("anchors", "cem")  # methods that explain what the model says and nothing else
+
+
+@dataclass(frozen=True)
+class Case:
+    """A call that is answered in a fraction of a second."""
+
+    model: str
+    method: str
+
+    def __str__(self) -> str:
+        return f"{self.method}-{self.model}"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What `explain` and `plan` take."""
+        found = {"model": f"models/{self.model}", "inputs": instance(self.model), "method": self.method}
+        if self.method == "prediction_difference":
+            found["spec"] = with_typical(self.model)
+        if self.model == "texture" and self.method not in OF_THE_ANSWER:
+            found["target"] = "brick"
+        return {**found, **FEW.get(self.method, {}), **OWN.get((self.model, self.method), {})}
+
+    def ask(self, client: whybox.Client, **changed: Any) -> whybox.Explanation:
+        return client.explain(**{**self.arguments, **changed})
+
+
+CASES = [
+    Case(model, method.name)
+    for model, modality in MODALITY.items()
+    for method in METHODS
+    if modality in method.modalities and (model, method.name) not in DECIDES_NOTHING
+]
+
+
+def cases(model: str) -> list[Case]:
+    return [case for case in CASES if case.model == model]
+
+
+@cache
+def instance(model: str) -> Any:
+    """The instance of the demo, whose evidence is known."""
+    files = {
+        "texture": lambda: INPUTS / "brick_and_grass.png",
+        "digits": lambda: np.load(INPUTS / "digit.npy"),
+        "breast_cancer": lambda: INPUTS / "patient.csv",
+        "diabetes": lambda: INPUTS / "diabetic.csv",
+        "sentiment": lambda: SENTENCE,
+        "events": lambda: np.load(INPUTS / "event.npy"),
+    }
+    return files[model]()
+
+
+@cache
+def with_typical(model: str) -> whybox.ModelSpec | None:
+    """Typical pictures and series to draw from: digits, flat noise, series without an event."""
+    rng = np.random.default_rng(0)
+    makers: dict[str, Callable[[], whybox.ModelSpec]] = {
+        "texture": lambda: whybox.ModelSpec.image(background=rng.random((3, 3, 224, 224), np.float32)),
+        "digits": lambda: whybox.ModelSpec.image(
+            background=load_digits().images[:150, None].astype(np.float32)
+        ),
+        "events": lambda: whybox.ModelSpec.time_series(
+            background=rng.normal(size=(40, 3, 128)).astype(np.float32)
+        ),
+    }
+    return makers[model]() if model in makers else None
+
+
+@cache
+def session(model: str) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession((MODELS / model / "1" / "model.onnx").read_bytes())
+
+
+def probabilities(model: str, rows: np.ndarray) -> np.ndarray:
+    """What the model says of rows without whybox, (n, outputs)."""
+    own = session(model)
+    out = own.run(None, {own.get_inputs()[0].name: rows})[-1]
+    return np.array([[row[key] for key in sorted(row)] for row in out]) if isinstance(out, list) else out
+
+
+def result(e: whybox.Explanation) -> bytes:
+    """What was found, as bytes: equal bytes are the same answer."""
+    found: bytes = getattr(e.message, e.kind).SerializeToString(deterministic=True)
+    return found

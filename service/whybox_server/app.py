@@ -36,7 +36,7 @@ from whybox_server.observe.metrics import Metrics
 from whybox_server.serving.batch.batcher import Batcher
 from whybox_server.serving.cache.cache import Cache
 from whybox_server.serving.cache.redis_store import RedisOptions, RedisStore
-from whybox_server.serving.onnx.session import Execution, Provider
+from whybox_server.serving.onnx.session import Execution, Provider, providers
 from whybox_server.serving.onnx.vet import Limits
 from whybox_server.settings import MIB, Settings, from_command_line, split_address, usable_cores
 
@@ -149,6 +149,9 @@ def _stop_exporter(exporter: Any, thread: threading.Thread) -> None:
 
 async def serve(settings: Settings, ready: Callable[[str], None], stop: asyncio.Event) -> None:
     """Serve until `stop` is set; `ready` hears the address."""
+    _, note = providers(Provider(settings.provider))
+    if note:
+        log.warning("provider", note=note)
     async with Service(settings).open() as address:
         ready(address)
         await stop.wait()

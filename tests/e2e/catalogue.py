@@ -55,6 +55,7 @@ OWN: dict[tuple[str, str], dict[str, Any]] = {
     ("breast_cancer", "prediction_difference"): {"num_samples": 20},
     ("diabetes", "kernel_shap"): {"num_background": 5},
     ("digits", "prediction_difference"): {"patch": 2},
+    ("digits", "meaningful_perturbation"): {"iterations": 60, "mask_size": 8},
 }
 DECIDES_NOTHING = {("diabetes", "anchors"), ("diabetes", "cem")}
 OF_THE_ANSWER = ("anchors", "cem")  # methods that explain what the model says and nothing else

@@ -63,11 +63,11 @@ class Explanations(explain_pb2_grpc.ExplanationServiceServicer):
         return explain_pb2.PlanExplainResponse(plan=from_plan(plan), notes=plan.notes)
 
     async def ListMethods(self, request: explain_pb2.ListMethodsRequest, context: Any) -> explain_pb2.ListMethodsResponse:
-        modality: Modality | None = None
+        spec: ModelSpec | None = None
         if request.model:
             async with self._explainer.catalogue.lease(request.model, ModelSpec()) as model:
-                modality = model.spec.modality
-        return explain_pb2.ListMethodsResponse(methods=[method_info(method, modality) for method in METHODS])
+                spec = model.spec
+        return explain_pb2.ListMethodsResponse(methods=[method_info(method, spec) for method in METHODS])
 
     def _remaining(self, context: Any) -> float:
         given = context.time_remaining()
@@ -104,8 +104,8 @@ def encode_with_pictures(answer: Answer, request: explain_pb2.ExplainRequest) ->
     return message
 
 
-def method_info(method: Method[Any, Any], modality: Modality | None) -> explain_pb2.MethodInfo:
-    """What `ListMethods` says of a method; modality: of the model that was named, if one was."""
+def method_info(method: Method[Any, Any], spec: ModelSpec | None) -> explain_pb2.MethodInfo:
+    """What `ListMethods` says of a method; spec: of the model that was named, if one was."""
     info = explain_pb2.MethodInfo(
         name=method.name,
         summary=method.summary,
@@ -114,10 +114,16 @@ def method_info(method: Method[Any, Any], modality: Modality | None) -> explain_
         version=method.version,
         parameters=[_parameter(method.params, field) for field in dataclasses.fields(method.params)],
     )
-    if modality is not None:
-        applies = modality in method.modalities
-        info.not_applicable = "" if applies else f"it does not explain {modality.value} models"
+    if spec is not None:
+        info.not_applicable = why_not(method, spec)
     return info
+
+
+def why_not(method: Method[Any, Any], spec: ModelSpec) -> str:
+    """Why the method does not apply to a model, or "" if it does. A model's spec always has its modality."""
+    if spec.modality is not None and spec.modality not in method.modalities:
+        return f"it does not explain {spec.modality.value} models"
+    return method.lacks(spec)
 
 
 def _parameter(params: type[Any], field: dataclasses.Field[Any]) -> explain_pb2.ParameterInfo:

@@ -21,6 +21,7 @@ from whybox_server.core.spec import Modality, ScoreKind
 from whybox_server.core.target import Chosen, Link, Targets
 from whybox_server.methods.certificate import Certificate, Reference, Strict
 from whybox_server.methods.method import Cost, Method, Rng, param
+from whybox_server.methods.needs import a_decision_and_typical_rows
 from whybox_server.methods.rules import MOST_ROWS, Notebook, Plan, Trial, glimpse, search
 from whybox_server.perturb.hiding import hide
 from whybox_server.perturb.laws import Discretizer
@@ -295,4 +296,5 @@ ANCHORS: Method[AnchorsParams, AnchorsTask] = Method(
     prepare=prepare,
     cost=cost,
     run=anchors,
+    lacks=a_decision_and_typical_rows,
 )

@@ -26,7 +26,8 @@ from whybox_server.methods.contrast_sides import Side, built, negative_side, pos
 from whybox_server.methods.estimates import PROBE_STEPS, PROBES, Estimate, GradientEstimate
 from whybox_server.methods.fista import Descent
 from whybox_server.methods.method import Cost, Method, Rng, param
-from whybox_server.methods.reconstruction import reconstruction, refuse_no_numbers, unasked
+from whybox_server.methods.needs import a_decision
+from whybox_server.methods.reconstruction import reconstruction, refuse_no_numbers
 from whybox_server.methods.together import together
 from whybox_server.methods.verdict import Verdict, refuse_undecided, refuse_unreachable, verdict_on
 from whybox_server.perturb.hiding import Hiding, hide
@@ -203,10 +204,11 @@ def cem(task: CemTask, params: CemParams, rng: Rng) -> Steps:
     l1, l2: over segments, each the root mean square of its elements' distances, in the scales that
     `segmentation` names. Raises InvalidRequest when the targets leave the model's own answer out.
     """
-    terms = terms_of(task, params)
+    error = reconstruction(task.subject.instance, params.autoencoder, params.gamma)
+    terms = Terms(params.kappa, params.beta, error)
     ends = task.hiding.rows(np.repeat([[True], [False]], task.hiding.count, axis=1))
     reply = yield Query(ends)
-    yield from terms.reconstruct(ends)  # what is no autoencoder is refused before anything else is asked
+    yield from error(ends)  # what is no autoencoder is refused before anything else is asked
     instance_scores = reply.scores[0]
     verdict = verdict_on(task.subject.targets, instance_scores)
     descent = None if task.discrete else descent_of(task, params)
@@ -235,14 +237,6 @@ def cem(task: CemTask, params: CemParams, rng: Rng) -> Steps:
         baseline=task.hiding.baseline,
         segmentation=f"{task.hiding.segmentation}, distances in {task.words}",
     )
-
-
-def terms_of(task: CemTask, params: CemParams) -> Terms:
-    """The terms of the objective that both sides share."""
-    if not params.autoencoder:
-        return Terms(params.kappa, params.beta, unasked)
-    error = reconstruction(task.subject.instance, params.autoencoder, params.gamma)
-    return Terms(params.kappa, params.beta, error)
 
 
 def further_models(params: CemParams) -> dict[str, str]:
@@ -311,5 +305,6 @@ CEM: Method[CemParams, CemTask] = Method(
     prepare=prepare,
     cost=cost,
     run=cem,
+    lacks=a_decision,
     others=further_models,
 )

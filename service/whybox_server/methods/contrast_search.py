@@ -231,7 +231,9 @@ def shorten(side: Side, aim: Objective, found: Found) -> Generator[Query, Reply,
             errors = yield from aim.reconstruct(rows.take(good))
         except BudgetSpent:
             return replace(found, complete=False)
-        for at, error in zip(good, errors, strict=True):
+        # Nets grow along SHORTER, so that a longer move must pay by a smaller error than all before.
+        pays = errors < np.minimum.accumulate(np.append(np.inf, errors))[:-1]
+        for at, error in zip(good[pays], errors[pays], strict=True):
             row = rows.take(np.array([at]))
             net = aim.net(side.measure(row)) + error
             if net < found.net:

@@ -16,7 +16,7 @@ import numpy as np
 from whybox_server.core.errors import Violation
 from whybox_server.core.instance import Subject
 from whybox_server.core.query import Steps
-from whybox_server.core.spec import Modality
+from whybox_server.core.spec import Modality, ModelSpec
 
 Rng = np.random.Generator
 P = TypeVar("P")  # parameters: a frozen dataclass whose fields are those of the proto message
@@ -36,6 +36,11 @@ def alone(params: Any) -> Mapping[str, str]:
     return {}
 
 
+def nothing(_spec: ModelSpec) -> str:
+    """Needs nothing of a model but its modality."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Method(Generic[P, T]):
     """One explanation method.
@@ -44,6 +49,7 @@ class Method(Generic[P, T]):
     version: changes whenever the same question may get another answer.
     others: further models to be asked, by the parameter that names each; they are given the explained
     model's rows, and a reply's scores are their output as it is, flattened, (n, numbers).
+    lacks: what a model of its modality lacks for its defaults, or "", known before there is an instance.
     """
 
     name: str
@@ -56,6 +62,7 @@ class Method(Generic[P, T]):
     cost: Callable[[T, P], Cost]
     run: Callable[[T, P, Rng], Steps]
     others: Callable[[P], Mapping[str, str]] = alone
+    lacks: Callable[[ModelSpec], str] = nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from whybox_server.core.rows import Array, Rows, Stacked
 from whybox_server.core.spec import Modality, ScoreKind
 from whybox_server.core.target import Chosen, Link
 from whybox_server.methods.method import Cost, Method, Rng, param
+from whybox_server.methods.needs import typical_instances
 from whybox_server.perturb.hiding import refuse_nan
 from whybox_server.perturb.patch_removal import Settings, patches_of
 from whybox_server.perturb.removal import Removal, Sampler, as_it_is
@@ -267,4 +268,5 @@ PREDICTION_DIFFERENCE: Method[PredictionDifferenceParams, Task] = Method(
     prepare=prepare,
     cost=cost,
     run=prediction_difference,
+    lacks=typical_instances,
 )

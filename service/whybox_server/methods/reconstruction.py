@@ -24,17 +24,19 @@ Reconstruct: TypeAlias = Callable[[Rows], Generator[Query, Reply, Array]]  # err
 
 
 def unasked(rows: Rows) -> Generator[Query, Reply, Array]:
-    """Without an autoencoder every row is as good as another."""
+    """No errors, (n,) zeros: without an autoencoder every row is as good as another."""
     yield from ()
     return np.zeros(len(rows))
 
 
 def reconstruction(instance: Instance, model: str, gamma: float) -> Reconstruct:
-    """gamma ||x - AE(x)||_2^2 of rows of this instance, over all elements of all inputs.
+    """Errors gamma ||x - AE(x)||_2^2 of rows of this instance, over all elements of all inputs.
 
-    It raises InvalidRequest when the model answers with another number of elements, and lets
-    BudgetSpent pass.
+    model: the autoencoder's name; without one nothing is asked. What is returned raises InvalidRequest
+    when the model answers with another number of elements, and lets BudgetSpent pass.
     """
+    if not model:
+        return unasked
     size = sum(array.size for array in instance.inputs.values())
     chunk = max(1, CELLS // size)
 

@@ -30,7 +30,7 @@ class Path:
 
 def path(nodes: Iterable[NodeProto], facts: Facts, of: Value, wrt: Value, opset: int) -> Path:
     """Every node that the gradient of `of` with respect to `wrt` passes; none if nothing leads there."""
-    found = between(nodes, of, wrt, lambda node: _differentiable(node), facts.floating)
+    found = between(nodes, of, wrt, _differentiable, facts.floating)
     values = {wrt, of}
     for node in found:
         values.update(node.output)
@@ -53,7 +53,7 @@ def between(
             forward.append(node)
     needed, found = {of}, []
     for node in reversed(forward):
-        if wrt not in node.output and needed.intersection(reached).intersection(node.output):
+        if needed.intersection(reached).intersection(node.output):
             needed.update(reads(node))
             found.append(node)
     return tuple(reversed(found)) if of in reached else ()

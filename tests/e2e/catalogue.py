@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from sklearn.datasets import load_digits
-from whybox_server.core.spec import Modality
-from whybox_server.methods import METHODS
+from tests.e2e.serving import INPUTS, MODELS
 
 import whybox
-from tests.e2e.serving import INPUTS, MODELS
+from whybox_server.core.spec import Modality
+from whybox_server.methods import METHODS
 
 SENTENCE = "the plot was wonderful and clever"
 MODALITY = {
@@ -48,13 +48,19 @@ OWN: dict[tuple[str, str], dict[str, Any]] = {
     ("texture", "erasure"): GRID,
     ("texture", "rise"): {"num_masks": 80, "cells": 4},
     ("texture", "cem"): QUARTERS,
-    ("texture", "prediction_difference"): {"patch": 56, "stride": 56, "num_samples": 2, "sampler": "marginal"},
+    ("texture", "prediction_difference"): {
+        "patch": 56,
+        "stride": 56,
+        "num_samples": 2,
+        "sampler": "marginal",
+    },
     ("texture", "meaningful_perturbation"): {"game": "area", "area": 0.4, "mask_size": 4},
     ("breast_cancer", "lime"): {"num_samples": 1000},
     ("breast_cancer", "kernel_shap"): {"num_background": 5},
     ("breast_cancer", "prediction_difference"): {"num_samples": 20},
     ("diabetes", "kernel_shap"): {"num_background": 5},
     ("digits", "prediction_difference"): {"patch": 2},
+    ("digits", "cem"): GRID,
     ("digits", "meaningful_perturbation"): {"iterations": 60, "mask_size": 8},
 }
 DECIDES_NOTHING = {("diabetes", "anchors"), ("diabetes", "cem")}

@@ -10,8 +10,6 @@ from itertools import product
 
 import numpy as np
 import pytest
-
-import whybox
 from tests.e2e.catalogue import (
     CASES,
     DECIDES_NOTHING,
@@ -24,6 +22,9 @@ from tests.e2e.catalogue import (
     result,
 )
 from tests.e2e.serving import MODELS, Server, running
+
+import whybox
+from whybox import cli
 
 BUDGETS = (1, 7, 60)
 SEVEN, POSITIVE, PULSE, MALIGNANT = 7, 1, 1, 0
@@ -344,3 +345,14 @@ def test_a_regressor_has_no_decision_to_explain(client: whybox.Client, method: s
     assert "lime" in str(refused.value)
     said = {one.name: one.not_applicable for one in client.methods("models/diabetes")}
     assert "decision" in (said[method] or "")
+
+
+def test_the_command_line_says_which_methods_apply(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One verdict per method: a regressor of tables has no decision, and is no picture or series."""
+    assert cli.main(["methods", "--for", "models/diabetes", "--server", server.address]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count(" fits this model") == 7
+    assert said.count("does not fit this model: it needs a decision") == len(DECIDES_NOTHING)
+    assert said.count("does not fit this model: it does not explain tabular models") == 2

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import product
 
+import numpy as np
+from numpy.typing import NDArray
+
 Scores = Callable[[Sequence[int]], Sequence[float]]
 
 
@@ -61,3 +64,18 @@ def nearest_on_border(weights: Sequence[float], gap: float, beta: float) -> list
 
 def elastic_net(d: Sequence[float], beta: float) -> float:
     return beta * sum(map(abs, d)) + sum(x * x for x in d)
+
+
+def nearest_on_border_with_projection(
+    weights: Sequence[float], gap: float, gamma: float, origin: Sequence[float], axis: Sequence[float]
+) -> NDArray[np.float64]:
+    """The d with w.d = gap of the smallest |d|^2 + gamma |z - P z|^2, z = origin + d, P onto an axis.
+
+    Stationary where 2 (I + gamma Q) d - lambda w = -2 gamma Q origin, Q = I - P, together with w.d = gap:
+    one linear system in d and lambda.
+    """
+    n, w, unit = len(weights), np.array(weights), np.array(axis) / np.linalg.norm(axis)
+    away = np.eye(n) - np.outer(unit, unit)
+    system = np.block([[2 * (np.eye(n) + gamma * away), -w[:, None]], [w[None], np.zeros((1, 1))]])
+    known = np.append(-2 * gamma * away @ origin, gap)
+    return np.asarray(np.linalg.solve(system, known)[:n])

@@ -467,7 +467,7 @@ def test_the_rows_of_a_negative_of_thirty_features_are_bounded_beforehand():
 
 
 BAD = [
-    (CemParams(autoencoder="models/ae", gamma=1.0), "autoencoder"),
+    (CemParams(autoencoder="models/ae"), "gamma"),
     (CemParams(gamma=1.0), "gamma"),
     (CemParams(no_info=np.array(0.0), baseline=Baseline(BaselineKind.MEAN)), "no_info"),
     (CemParams(baseline=Baseline(BaselineKind.BACKGROUND)), "baseline.kind"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from whybox_server.core.errors import BudgetSpent, ModelFailed
@@ -76,3 +78,16 @@ def test_a_model_that_fails_ends_the_method_cleanly():
     with pytest.raises(ModelFailed, match="no"):
         run(steps, broken)
     assert trace == ["closed"]
+
+
+def test_the_same_row_asked_of_two_models_is_two_rows():
+    """1 of the explained model, 1 of another, 1 again: two different rows, which a budget of one does not hold."""
+
+    def steps():
+        yield rows(1.0)
+        yield replace(rows(1.0), model="models/other")
+        yield rows(1.0)
+
+    assert run(steps(), echo, budget=2) is None
+    with pytest.raises(BudgetSpent, match="1 more rows are needed and 0 are left"):
+        run(steps(), echo, budget=1)

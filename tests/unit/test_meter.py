@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,9 +22,11 @@ class Below:
 
     def __init__(self, delay_s: float = 0.0) -> None:
         self.asked, self.delay_s = 0, delay_s
+        self.models: list[str] = []
 
     async def predict(self, query: Query) -> Reply:
         await asyncio.sleep(self.delay_s)
+        self.models.append(query.model)
         self.asked += len(query.rows)
         return Reply(np.zeros((len(query.rows), 1)))
 
@@ -59,6 +62,18 @@ def test_never_more_different_rows_than_the_budget(asked: list[list[int]], limit
             assert (usage.rows_unique, usage.rows_asked) == (len(let_through), total)
 
     asyncio.run(go())
+
+
+async def test_rows_of_every_model_are_counted_and_none_stands_for_another(pool: Executor) -> None:
+    """The row 1 of two models is two rows; asked again it is none. The query's model is handed on."""
+    usage, below = Usage(), Below()
+    meter = Meter(below, usage, pool, lambda: 0.0, limit=2)
+    for model in ("", "models/other", ""):
+        await meter.predict(replace(query(1), model=model))
+    assert below.models == ["", "models/other", ""]
+    assert (usage.rows_unique, usage.rows_asked) == (2, 3)
+    with pytest.raises(BudgetSpent):
+        await meter.predict(replace(query(1), model="models/third"))
 
 
 async def test_a_late_reply_spends_the_budget(pool: Executor) -> None:

@@ -58,6 +58,30 @@ def test_questions_of_other_kinds_are_asked_apart():
     assert sizes == [1, 1]
 
 
+def test_questions_to_another_model_are_asked_apart_and_shared_too():
+    """Two ask the second model at once, which is one query to it."""
+    models: list[str] = []
+
+    def asking_both(number: float) -> Generator[Query, Reply, list[float]]:
+        own = yield Query(Samples({"x": np.array([number])}))
+        other = yield Query(Samples({"x": np.array([-number])}), model="models/other")
+        return [float(own.scores[0, 0]), float(other.scores[0, 0])]
+
+    def noting(steps: Generator[Query, Reply, list[list[float]]]) -> Generator[Query, Reply, list[list[float]]]:
+        query = next(steps)
+        try:
+            while True:
+                models.append(query.model)
+                query = steps.send((yield query))
+        except StopIteration as done:
+            return done.value
+
+    found, sizes = driven(noting(together([asking_both(1.0), asking_both(2.0), asking([3.0])])))
+    assert found == [[1.0, -1.0], [2.0, -2.0], [3.0]]
+    assert models == ["", "models/other"]
+    assert sizes == [3, 2]
+
+
 def test_a_spent_budget_reaches_all_who_asked():
     """Each ends with what it has."""
     assert driven(together([asking([1.0], [2.0]), asking([3.0], [4.0])]), budget=3)[0] == [

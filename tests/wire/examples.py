@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from google.protobuf.message import Message
+
 from whybox.inputs import instance
 from whybox.spec import ModelSpec
 from whybox.tensors import to_tensor

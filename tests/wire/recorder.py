@@ -13,9 +13,9 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
-from whybox.v1 import explain_pb2, explain_pb2_grpc, model_pb2, model_pb2_grpc
-
 from tests.wire import examples
+
+from whybox.v1 import explain_pb2, explain_pb2_grpc, model_pb2, model_pb2_grpc
 
 GRACE_S = 0.2
 

@@ -55,9 +55,7 @@ class CemParams:
     find: Contrasts = param(Contrasts.BOTH, "Which contrasts to look for.", unset="both")
     kappa: float = param(0.0, "Margin between classes, in units of the target's space.", unset="0", low=0)
     beta: float = param(0.1, "Weight of the L1 distance.", unset="0.1", low=0)
-    gamma: float = param(
-        0.0, "Weight of the autoencoder's reconstruction error.", unset="0, and there is no autoencoder", low=0
-    )
+    gamma: float = param(0.0, "Weight of the autoencoder's reconstruction error.", unset="0", low=0)
     c_init: float = param(10.0, "First weight of the loss; it is searched from there.", unset="10", low=1e-9)
     c_steps: int = param(9, "Steps of the search over the weight.", unset="9", low=1, high=50)
     max_iterations: int | None = param(

@@ -68,9 +68,7 @@ class Terms:
     reconstruct: Reconstruct
 
 
-def hunt_for(
-    side: Side, verdict: Verdict, terms: Terms, descent: Descent | None, scores: Array
-) -> Hunt:
+def hunt_for(side: Side, verdict: Verdict, terms: Terms, descent: Descent | None, scores: Array) -> Hunt:
     """A hunt, knowing the scores of the instance and of nothing, (2, outputs)."""
     aim = Objective(margin_of(side, verdict), terms.kappa, terms.beta, terms.reconstruct)
     return Hunt(side, verdict, aim, descent, scores[0], scores[1])

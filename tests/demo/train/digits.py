@@ -20,6 +20,7 @@ SIDE = 8
 HIDDEN = 48
 WHITE = 16.0  # the largest value a pixel has
 SHOWN = 7
+BACKGROUND_ROWS = 200
 
 
 def split() -> list[np.ndarray]:
@@ -54,6 +55,7 @@ def main() -> None:
     data = to_onnx(net.fit(train_rows / WHITE, train_classes))
     pictures = test_rows.reshape(-1, 1, SIDE, SIDE)
     common.report("digits", common.save("digits", data), accuracy=common.accuracy(data, pictures, test_classes))
+    common.save_background("digits", train_rows[:BACKGROUND_ROWS].reshape(-1, 1, SIDE, SIDE))
     surest = common.scores(data, pictures)[:, SHOWN] * (test_classes == SHOWN)
     np.save(common.INPUTS / "digit.npy", pictures[surest.argmax()])
 

@@ -22,6 +22,7 @@ STEPS_OF_TIME = 128
 EVENT_STEPS = 16
 AMPLITUDE = 4.0
 NOISE_MEMORY = 0.8  # of the autoregressive noise
+BACKGROUND_ROWS = 60
 DEMO_CHANNEL, DEMO_START = 1, 70
 BATCH, ROUNDS, LEARNING_RATE = 64, 1000, 5e-3
 LAYERS = ((16, 9), (24, 9))  # output channels, kernel
@@ -106,6 +107,7 @@ def main() -> None:
     data = to_onnx(train(np.random.default_rng(0)))
     rows, labels = series(2000, np.random.default_rng(1))
     common.report("events", common.save("events", data), accuracy=common.accuracy(data, rows, labels))
+    common.save_background("events", series(BACKGROUND_ROWS, np.random.default_rng(3))[0])
     shown = noise(1, np.random.default_rng(2))[0]
     shown[DEMO_CHANNEL, DEMO_START : DEMO_START + EVENT_STEPS] += shape_of(LABELS.index("pulse"))
     np.save(common.INPUTS / "event.npy", shown)

@@ -32,8 +32,16 @@ class Builder:
     names: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.names.update(entry.name for entry in (*self.graph.input, *self.graph.initializer))
+        self.names.update(entry.name for entry in self.graph.input)
+        self.names.update(tensor.name for tensor in self.graph.initializer)
         self.names.update(name for node in self.graph.node for name in node.output)
+
+    def named(self, name: str) -> Value:
+        """The name itself, if it is free."""
+        if name in self.names:
+            return self.fresh(name)
+        self.names.add(name)
+        return name
 
     def fresh(self, stem: str) -> Value:
         """A name that nobody has."""
@@ -44,7 +52,9 @@ class Builder:
                 self.names.add(name)
                 return name
 
-    def append(self, op: str, inputs: Sequence[Value], outputs: int, attributes: Mapping[str, Any]) -> list[Value]:
+    def append(
+        self, op: str, inputs: Sequence[Value], outputs: int, attributes: Mapping[str, Any]
+    ) -> list[Value]:
         """One more node of the standard domain; attributes that are None are left out."""
         names = [self.fresh(op) for _ in range(outputs)]
         given = {key: value for key, value in attributes.items() if value is not None}
@@ -90,8 +100,8 @@ class Emit:
     def _value(self, operand: Operand) -> Value:
         if operand is None or isinstance(operand, str):
             return operand or ""
-        if isinstance(operand, float):
-            return self.builder.constant(np.array(operand, helper.tensor_dtype_to_np_dtype(self.kind)))
+        if isinstance(operand, float) or (isinstance(operand, np.ndarray) and operand.dtype.kind == "f"):
+            return self.builder.constant(np.asarray(operand, helper.tensor_dtype_to_np_dtype(self.kind)))
         if isinstance(operand, np.ndarray):
             return self.builder.constant(operand)
         return self.builder.constant(np.array(operand, np.int64))
@@ -120,6 +130,10 @@ class Emit:
         """The lengths of axes start to end."""
         lengths = self.facts.lengths(x)
         return self.Shape(x, start=start, end=end) if lengths is None else self._value(lengths[start:end])
+
+    def constant(self, array: Array) -> Value:
+        """Numbers, in the element type of the node."""
+        return self._value(array)
 
     def zeros(self, dims: Operand) -> Value:
         """Zeros of a shape that is a tensor."""

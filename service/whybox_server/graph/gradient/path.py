@@ -31,11 +31,9 @@ class Path:
 def path(nodes: Iterable[NodeProto], facts: Facts, of: Value, wrt: Value, opset: int) -> Path:
     """Every node that the gradient of `of` with respect to `wrt` passes; none if nothing leads there."""
     found = between(nodes, of, wrt, _differentiable, facts.floating)
-    values = {wrt, of}
-    for node in found:
-        values.update(node.output)
-    reached = frozenset(value for value in values if facts.floating(value))
-    return Path(of, wrt, found, reached, opset)
+    made = {wrt}.union(*(node.output for node in found))
+    asked = {of}.union(*(reads(node) for node in found))
+    return Path(of, wrt, found, frozenset(name for name in made & asked if facts.floating(name)), opset)
 
 
 def between(
@@ -48,8 +46,8 @@ def between(
     """Nodes on any way from `wrt` to `of` through the nodes that pass and the values that carry."""
     reached, forward = {wrt}, []
     for node in nodes:
-        if passes(node) and reached.intersection(filter(carries, reads(node))):
-            reached.update(filter(carries, node.output))
+        if passes(node) and any(carries(name) and name in reached for name in reads(node)):
+            reached.update(name for name in node.output if carries(name))
             forward.append(node)
     needed, found = {of}, []
     for node in reversed(forward):

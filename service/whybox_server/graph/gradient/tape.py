@@ -37,9 +37,7 @@ def _passed_on(builder: Builder, node: Node, entry: Entry) -> Sequence[tuple[Val
     dy = node.gradients.get(node.output) or e.zeros(e.dims(node.output))
     dxs = entry.rule(e, node, dy)
     assert len(dxs) <= len(node.inputs), f"{node.proto.op_type} has more gradients than inputs"
-    pairs = [
-        (x, dx) for x, dx in zip(node.inputs, dxs, strict=False) if dx is not None and x in node.wanted
-    ]
+    pairs = [(x, dx) for x, dx in zip(node.inputs, dxs, strict=False) if dx is not None and x in node.wanted]
     if not entry.broadcasts:
         return pairs
     return [(x, e.sum_to(dx, facts.shapes[node.output], x)) for x, dx in pairs]

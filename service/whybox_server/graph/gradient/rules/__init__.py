@@ -5,5 +5,6 @@ standard operators of opsets 18 to 21 that onnxruntime has kernels for, on CPU a
 """
 
 from whybox_server.graph.gradient.rules import conv, elementwise, linear, moves, norm, pool, reduce, shape
+from whybox_server.graph.gradient.table import GRADIENT
 
-__all__ = ["conv", "elementwise", "linear", "moves", "norm", "pool", "reduce", "shape"]
+__all__ = ["GRADIENT", "conv", "elementwise", "linear", "moves", "norm", "pool", "reduce", "shape"]

@@ -24,7 +24,7 @@ def conv(e: Emit, node: Node, dy: Value) -> Gradients:
         if _slides_back(windows)
         else spread(e, dy, w, windows, group, e.length(x, 2))
     )
-    dw = _weights(e, x, dy, w, windows, group) if node.wants(1) else None
+    dw = _weights(e, x, dy, windows, group) if node.wants(1) else None
     return [dx, dw, _bias(e, node, dy)][: len(node.inputs)]
 
 
@@ -42,7 +42,7 @@ def conv_transpose(e: Emit, node: Node, dy: Value) -> Gradients:
     places = {"strides": windows.strides, "dilations": windows.dilations, "group": group}
     full = e.Conv(dy, w, pads=[*windows.begins, *windows.ends], **places)
     dx = e.Slice(full, [0] * len(windows.axes), e.length(x, 2), windows.axes)
-    dw = _weights(e, dy, x, w, windows, group) if node.wants(1) else None
+    dw = _weights(e, dy, x, windows, group) if node.wants(1) else None
     return [dx, dw, _bias(e, node, dy)][: len(node.inputs)]
 
 
@@ -59,7 +59,7 @@ def _slides_back(windows: Windows) -> bool:
 
 
 def _flipped(e: Emit, dy: Value, w: Value, windows: Windows, group: int) -> Value:
-    """dX of a stride of 1: dY * W, mirrored, with what was missing of full pads.
+    """For a stride of 1: dx is dy * w, mirrored, with what was missing of full pads.
 
     W is turned by operators that a runtime folds when it loads the model, so that the file holds no
     second copy of it.
@@ -80,12 +80,12 @@ def _flipped(e: Emit, dy: Value, w: Value, windows: Windows, group: int) -> Valu
     return e.Conv(dy, turned, pads=[*begins, *ends_of_pads], dilations=windows.dilations, group=group)
 
 
-def _weights(e: Emit, x: Value, dy: Value, w: Value, windows: Windows, group: int) -> Value:
+def _weights(e: Emit, x: Value, dy: Value, windows: Windows, group: int) -> Value:
     """dW: x slides over dy, batch and channels having changed places, strides and dilations too.
 
     x: (n, g c, *in), dy: (n, g m, *out) -> (g m, c, *kernel).
     """
-    axes, outputs = windows.axes, (e.facts.lengths(w) or ())[0]
+    axes = windows.axes
     halves = e.Reshape(x, e.Concat([0, group, -1], e.Slice(e.Shape(x), [2], [2**31]), axis=0))
     turned = e.Transpose(halves, perm=[2, 1, 0, *(axis + 1 for axis in axes)])  # (c, g, n, *in)
     shape = e.Concat(e.Slice(e.Shape(turned), [0], [1]), [-1], e.Slice(e.Shape(x), [2], [2**31]), axis=0)
@@ -95,10 +95,7 @@ def _weights(e: Emit, x: Value, dy: Value, w: Value, windows: Windows, group: in
     found = e.Conv(
         images, kernels, strides=windows.dilations, dilations=windows.strides, pads=pads, group=group
     )  # (c, g m, *at least kernel)
-    assert outputs, "refused before"
-    return e.Transpose(
-        e.Slice(found, [0 for _ in axes], windows.kernel, axes), perm=[1, 0, *axes]
-    )
+    return e.Transpose(e.Slice(found, [0 for _ in axes], windows.kernel, axes), perm=[1, 0, *axes])
 
 
 def _bias(e: Emit, node: Node, dy: Value) -> Value:

@@ -165,7 +165,7 @@ def hard_sigmoid(e: Emit, node: Node, dy: Value) -> Gradients:
 
 @vjp("HardSwish", 14)
 def hard_swish(e: Emit, node: Node, dy: Value) -> Gradients:
-    """x max(0, min(1, x / 6 + 1/2)): slope 0 below -3, 1 above 3, x / 3 + 1/2 between."""
+    """For x max(0, min(1, x / 6 + 1/2)): slope 0 below -3, 1 above 3, x / 3 + 1/2 between."""
     x = node.input
     between = e.Mul(dy, e.Add(e.Div(x, 3.0), 0.5))
     return [e.Where(e.Greater(x, -3.0), e.Where(e.Less(x, 3.0), between, dy), 0.0)]

@@ -10,7 +10,7 @@ from whybox_server.graph.gradient.table import Gradients, vjp
 
 @vjp("MatMul", 13)
 def matmul(e: Emit, node: Node, dy: Value) -> Gradients:
-    """dA = dY B^T, dB = A^T dY over the last two axes; vectors are matrices of one row or column."""
+    """Over the last two axes dA = dY B^T, dB = A^T dY; vectors are matrices of one row or column."""
     a, b = node.inputs
     row, column = e.rank(a) == 1, e.rank(b) == 1
     out = e.shape(node.output)
@@ -29,7 +29,7 @@ def matmul(e: Emit, node: Node, dy: Value) -> Gradients:
 
 @vjp("Gemm", 13)
 def gemm(e: Emit, node: Node, dy: Value) -> Gradients:
-    """alpha A' B' + beta C, where A' or B' may be transposed; Gemm transposes back by itself."""
+    """For alpha A' B' + beta C, where A' or B' may be transposed; Gemm transposes back by itself."""
     a, b = node.inputs[:2]
     flip_a, flip_b, alpha = node.attr("transA", 0), node.attr("transB", 0), node.attr("alpha", 1.0)
     da = (

@@ -1,0 +1,121 @@
+"""Brings a model into the form that the rules are written for. The caller's model is not changed.
+
+One opset between 18 and 21, no functions, no names for names, every constant an initializer, shapes
+inferred. Large weights are set aside meanwhile: no rule looks at their numbers, so that a large model
+costs no more than a small one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, checker, defs, helper, inliner
+from onnx.shape_inference import InferenceError, infer_shapes
+from onnx.version_converter import ConvertError, convert_version
+
+from whybox_server.core.errors import MethodUnsupported
+from whybox_server.graph.gradient.facts import Value
+from whybox_server.graph.gradient.fold import fold
+from whybox_server.graph.gradient.node import STANDARD
+from whybox_server.graph.walk import SMALL_TENSOR_BYTES, holds_large_tensor, real_inputs, without_weights
+
+OLDEST, NEWEST = 18, 21  # below, operators differ; above, GPU kernels are missing
+LARGEST_FILE = 2**31 - 1  # bytes that protobuf can write
+
+Known = Callable[[NodeProto, int], bool]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Normal:
+    """model: its large weights are inputs. weights: those tensors. inputs: names of the real inputs."""
+
+    model: ModelProto
+    weights: tuple[TensorProto, ...]
+    inputs: tuple[Value, ...]
+    opset: int
+
+
+def normalise(model: ModelProto, keep: Collection[Value], known: Known) -> Normal:
+    """keep: values whose names must stay. known: operators that need not be expanded.
+
+    Raises MethodUnsupported for a model that cannot be brought to opset 18 to 21.
+    """
+    weights = tuple(_large(model))
+    inputs = tuple(entry.name for entry in real_inputs(model.graph))
+    try:
+        work = _converted(inliner.inline_local_functions(without_weights(model)))
+        work = _expanded(work, known)
+        fold(work, {*keep, *(entry.name for entry in work.graph.output)})
+        work = infer_shapes(work, data_prop=True, strict_mode=True)
+    except (InferenceError, checker.ValidationError) as error:
+        raise MethodUnsupported(
+            f"the graph is not valid ONNX, so that it cannot be differentiated: {error}"
+        ) from error
+    return Normal(work, weights, inputs, opset_of(work))
+
+
+def restore(model: ModelProto, normal: Normal) -> None:
+    """In place: the weights that are needed become initializers again, the other inputs stay."""
+    read = {name for node in model.graph.node for name in node.input}
+    aside = {tensor.name for tensor in normal.weights}
+    own = [entry for entry in model.graph.input if entry.name not in aside]
+    del model.graph.input[:]
+    model.graph.input.extend(own)
+    model.graph.initializer.extend(tensor for tensor in normal.weights if tensor.name in read)
+
+
+def opset_of(model: ModelProto) -> int:
+    """Of the standard domain; 0: the model imports none."""
+    return next((entry.version for entry in model.opset_import if entry.domain in STANDARD), 0)
+
+
+def _large(model: ModelProto) -> Iterator[TensorProto]:
+    for tensor in model.graph.initializer:
+        if tensor.ByteSize() > SMALL_TENSOR_BYTES:
+            yield tensor
+    for node in filter(holds_large_tensor, model.graph.node):
+        for entry in node.attribute:
+            if entry.type == AttributeProto.TENSOR:
+                named = TensorProto()
+                named.CopyFrom(entry.t)
+                named.name = node.output[0]
+                yield named
+
+
+def _converted(model: ModelProto) -> ModelProto:
+    opset = opset_of(model)
+    wanted = min(max(opset, OLDEST), NEWEST)
+    if not opset:
+        model.opset_import.append(helper.make_opsetid("", wanted))
+    elif opset != wanted:
+        try:
+            model = convert_version(model, wanted)
+        except (ConvertError, RuntimeError, ValueError) as error:
+            raise MethodUnsupported(
+                f"the model's opset {opset} cannot be converted to {wanted}: {error}; export it with an opset "
+                f"from {OLDEST} to {NEWEST}"
+            ) from error
+    model.ir_version = max(model.ir_version, helper.find_min_ir_version_for(model.opset_import))
+    return model
+
+
+def _expanded(model: ModelProto, known: Known) -> ModelProto:
+    """Operators without a rule that ONNX itself defines by others are replaced by these."""
+    opset = opset_of(model)
+    ops = {
+        (node.domain, node.op_type)
+        for node in model.graph.node
+        if node.domain in STANDARD and not known(node, opset) and _has_body(node, opset)
+    }
+    if not ops:
+        return model
+    return inliner.inline_selected_functions(model, sorted(ops), inline_schema_functions=True)
+
+
+def _has_body(node: NodeProto, opset: int) -> bool:
+    if not defs.has(node.op_type):
+        return False
+    schema: Any = defs.get_schema(node.op_type, opset)  # its type stub lacks what follows
+    return bool(schema.has_function or schema.has_context_dependent_function)

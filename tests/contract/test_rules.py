@@ -1,0 +1,115 @@
+"""Every gradient rule against central differences in float64, for every real input in turn.
+
+The oracle is the definition: <v, J u> = <J'v, u> for random u and v, where J u is a difference of the
+operator itself, run by onnx's reference, and J'v is what the emitted graph says. The same graph in
+float32 must load and agree in the runtime that serves it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from onnx import ModelProto, defs, helper, numpy_helper, parser
+
+from tests.contract.rule_cases import CASES, Case
+from tests.oracles.reference import run
+from whybox_server.core.errors import MethodUnsupported
+from whybox_server.graph.gradient import RESULT, SEED, differentiate
+from whybox_server.graph.gradient.normalise import NEWEST, OLDEST
+from whybox_server.graph.gradient.table import GRADIENT
+
+STEP = 1e-6
+RULES = sorted(GRADIENT)
+
+
+def opset_of(op: str, version: int) -> int:
+    """The oldest opset of those we differentiate in that has this version."""
+    opsets = range(OLDEST, NEWEST + 1)
+    found = [opset for opset in opsets if defs.get_schema(op, opset).since_version == version]
+    assert found, f"{op}-{version} belongs to no opset from {OLDEST} to {NEWEST}"
+    return found[0]
+
+
+def feeds_of(case: Case, dtype: type = np.float64) -> dict[str, np.ndarray]:
+    """The arrays that are inputs: real ones that are not fixed."""
+    return {
+        name: array.astype(dtype)
+        for name, array in case.arrays.items()
+        if array.dtype.kind == "f" and name not in case.fixed.split()
+    }
+
+
+def model_of(case: Case, opset: int, *, sized: bool = True, dtype: type = np.float64) -> ModelProto:
+    """The case as a model; unsized: no length of any input is known."""
+    feeds = feeds_of(case, dtype)
+    kind = "double" if dtype is np.float64 else "float"
+    text = f"g () => ({kind} y) {{ {case.body.replace('to=11', f'to={11 if dtype is np.float64 else 1}')} }}"
+    graph = parser.parse_graph(text)
+    graph.output[0].type.tensor_type.ClearField("shape")
+    for name, array in feeds.items():
+        shape = [length if sized else f"{name}{axis}" for axis, length in enumerate(array.shape)]
+        graph.input.append(
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), shape)
+        )
+    for name, array in case.arrays.items():
+        if name not in feeds:
+            cast = array.astype(dtype) if array.dtype.kind == "f" else array
+            graph.initializer.append(numpy_helper.from_array(cast, name))
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+
+
+def derivative(model: ModelProto, feeds: dict[str, np.ndarray], name: str, u: np.ndarray) -> np.ndarray:
+    """J u, by central differences."""
+    up, down = (run(model, {**feeds, name: feeds[name] + sign * STEP * u})["y"] for sign in (1, -1))
+    return (up - down) / (2 * STEP)
+
+
+def test_every_rule_has_a_case():
+    """A rule without one does not ship, nor a case without a rule."""
+    assert {op for op, _ in RULES} == CASES.keys()
+
+
+@pytest.mark.parametrize("sized", [True, False], ids=["sized", "unsized"])
+@pytest.mark.parametrize(("op", "version"), RULES)
+def test_a_rule_is_the_adjoint_of_the_derivative(op, version, sized):
+    """Error of the difference: 1e-12 by the step, 1e-10 by rounding; asked: 1e-6."""
+    rng = np.random.default_rng(version)
+    for case in CASES[op]:
+        if not sized and case.sized:
+            continue
+        model, feeds = model_of(case, opset_of(op, version), sized=sized), feeds_of(case)
+        for name in feeds.keys() - set(case.frozen.split()):
+            gradient = differentiate(model, name)
+            v = rng.normal(size=run(model, feeds)["y"].shape)
+            dx = run(gradient, {**feeds, SEED: v})[RESULT]
+            assert dx.shape == feeds[name].shape, case.body
+            assert dx.dtype == np.float64
+            for u in rng.normal(size=(2, *feeds[name].shape)):
+                expected = np.vdot(v, derivative(model, feeds, name, u))
+                scale = np.linalg.norm(u) * max(np.linalg.norm(dx), 1)
+                assert np.vdot(dx, u) == pytest.approx(expected, abs=1e-6 * scale), (case.body, name)
+
+
+@pytest.mark.parametrize(("op", "version"), RULES)
+def test_the_runtime_agrees(op, version):
+    """onnxruntime has kernels for all that the rules emit; float32 keeps 1e-4 of the largest gradient."""
+    rng = np.random.default_rng(version)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    for case in CASES[op]:
+        exact, single = feeds_of(case), feeds_of(case, np.float32)
+        opset = opset_of(op, version)
+        v = rng.normal(size=run(model_of(case, opset), exact)["y"].shape)
+        for name in exact.keys() - set(case.frozen.split()):
+            gradient = differentiate(model_of(case, opset, dtype=np.float32), name)
+            session = ort.InferenceSession(
+                gradient.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+            seed = v.astype(np.float32)
+            asked = {entry.name for entry in session.get_inputs()}
+            given = {key: value for key, value in {**single, SEED: seed}.items() if key in asked}
+            (dx,) = session.run([RESULT], given)
+            expected = run(differentiate(model_of(case, opset), name), {**exact, SEED: v})[RESULT]
+            largest = max(np.abs(expected).max(), 1)
+            np.testing.assert_allclose(dx, expected, atol=1e-4 * largest, err_msg=f"{case.body} {name}")

@@ -11,6 +11,8 @@ import numpy as np
 from onnx import ModelProto
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
+from onnx.reference.ops import op_pad
+from scipy import special
 
 
 class ConvTranspose(OpRun):
@@ -41,8 +43,43 @@ class ConvTranspose(OpRun):
         return (y if b is None else y + b.reshape(-1, *[1] * rank),)
 
 
+class Erf(OpRun):
+    """That of onnx 1.23 rounds to float32."""
+
+    op_domain = ""
+
+    def _run(self, x):
+        return (special.erf(x).astype(x.dtype),)
+
+
+class LRN(OpRun):
+    """That of onnx 1.23 leaves the last neighbour out."""
+
+    op_domain = ""
+
+    def _run(self, x, alpha=None, beta=None, bias=None, size=None):
+        squares = np.zeros_like(x)
+        for channel in range(x.shape[1]):
+            near = slice(max(channel - (size - 1) // 2, 0), channel + size // 2 + 1)
+            squares[:, channel] = (x[:, near] ** 2).sum(axis=1)
+        return ((x * (bias + alpha / size * squares) ** -beta).astype(x.dtype),)
+
+
+class Pad(op_pad.Pad_18):
+    """That of onnx 1.23 takes no negative pads: here what they cut off is cut off first."""
+
+    op_domain = ""
+
+    def _run(self, data, pads, constant_value=None, axes=None, mode=None):
+        every = np.zeros((2, data.ndim), np.int64)
+        every[:, range(data.ndim) if axes is None else axes] = pads.reshape(2, -1)
+        kept = zip(np.maximum(-every[0], 0), data.shape + np.minimum(every[1], 0), strict=True)
+        inner = data[tuple(slice(begin, end) for begin, end in kept)]
+        return super()._run(inner, np.maximum(every, 0).reshape(-1), constant_value, None, mode)
+
+
 def run(model: ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """All outputs by name."""
     names = [entry.name for entry in model.graph.output]
-    results = ReferenceEvaluator(model, new_ops=[ConvTranspose]).run(names, feeds)
+    results = ReferenceEvaluator(model, new_ops=[ConvTranspose, Erf, LRN, Pad]).run(names, feeds)
     return dict(zip(names, results, strict=True))

@@ -8,11 +8,15 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 demo: .venv/server  ## explain a photograph, a table's row, a text and a time series
 	$(BIN)/python tests/demo/demo.py
 
-test: .venv/dev node  ## the whole suite
-	$(BIN)/python -m pytest tests
+# Assertions that pytest has rewritten are kept for the next run, whatever the environment says.
+test fast: export PYTHONDONTWRITEBYTECODE =
+test: export HYPOTHESIS_PROFILE ?= extended
 
-fast: .venv/dev  ## unit and contract tests only
-	$(BIN)/python -m pytest tests/unit tests/contract tests/property tests/wire
+test: .venv/dev node  ## the whole suite
+	$(BIN)/python -m pytest -n auto tests
+
+fast: .venv/dev  ## what takes seconds: no sockets of the whole service, no long statistics
+	$(BIN)/python -m pytest -n auto -m "not slow" tests/unit tests/contract tests/property tests/wire
 
 bench: .venv/bench  ## the speed table
 	$(BIN)/python -m tests.benchmarks

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
+
 from whybox_server.core.instance import Instance, Subject
 from whybox_server.core.query import Query, Reply
 from whybox_server.core.rows import Array, Rows

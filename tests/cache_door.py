@@ -11,6 +11,7 @@ from concurrent.futures import Executor, Future
 from typing import Any
 
 import numpy as np
+
 from whybox_server.core.errors import ModelFailed
 from whybox_server.core.query import Query, Reply
 from whybox_server.core.rows import Array, Rows, Samples
@@ -85,6 +86,7 @@ class StandInDoor:
         self.closed = False
 
     async def submit(self, rows: Rows) -> Answers:
+        assert len(rows)  # as at the batcher's door
         below = self._below
         below.largest = max(below.largest, len(rows))
         for _ in range(below.ticks()):

@@ -12,7 +12,17 @@ from collections.abc import Callable
 
 from rich.console import Console
 from rich.table import Table
-from tests.benchmarks import anchors_bench, cem_bench, overhead_rows, pda_bench, peers, promises, shap_bench, speed, streak_bench
+from tests.benchmarks import (
+    anchors_bench,
+    cem_bench,
+    overhead_rows,
+    pda_bench,
+    peers,
+    promises,
+    shap_bench,
+    speed,
+    streak_bench,
+)
 from tests.benchmarks.row import Row
 
 ROWS: tuple[tuple[str, Callable[[], list[Row]]], ...] = (

@@ -6,7 +6,7 @@ they are named as fixed; whole numbers and truth values are constants of the gra
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,19 +34,23 @@ def ints(*values: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """fixed: names of real constants. frozen: names that have no gradient. sized: needs known lengths."""
+    """fixed: names of real constants. frozen: names that have no gradient.
+
+    known: names whose lengths are always known. sized: all lengths must be.
+    """
 
     body: str
     arrays: dict[str, np.ndarray]
     fixed: str = ""
     frozen: str = ""
+    known: str = ""
     sized: bool = False
-    output: str = "y"
-    tags: dict[str, object] = field(default_factory=dict)
 
 
-def case(body: str, fixed: str = "", frozen: str = "", sized: bool = False, **arrays: np.ndarray) -> Case:
-    return Case(body, arrays, fixed, frozen, sized)
+def case(
+    body: str, fixed: str = "", frozen: str = "", known: str = "", sized: bool = False, **arrays: np.ndarray
+) -> Case:
+    return Case(body, arrays, fixed, frozen, known, sized)
 
 
 def unary(op: str, *attributes: str, x: np.ndarray | None = None) -> list[Case]:
@@ -76,14 +80,32 @@ def reduction(op: str, x=normal) -> list[Case]:
 
 def conv(attributes: str, x: np.ndarray, w: np.ndarray, bias: bool = False, sized: bool = False) -> Case:
     names, extra = ("x, w, b", {"b": normal(w.shape[0])}) if bias else ("x, w", {})
-    return case(f"y = Conv{attributes and f'<{attributes}>'}({names})", x=x, w=w, sized=sized, **extra)
+    return case(
+        f"y = Conv{attributes and f'<{attributes}>'}({names})", x=x, w=w, known="w", sized=sized, **extra
+    )
 
 
 def pool(op: str, attributes: str, x: np.ndarray, sized: bool = False) -> Case:
     return case(f"y = {op}<{attributes}>(x)", x=x, sized=sized)
 
 
-FLAT = {op: unary(op) for op in ("Identity", "Neg", "Abs", "Exp", "Sin", "Cos", "Erf", "Tanh", "Sigmoid", "Softplus", "Relu", "HardSwish")}
+FLAT = {
+    op: unary(op)
+    for op in (
+        "Identity",
+        "Neg",
+        "Abs",
+        "Exp",
+        "Sin",
+        "Cos",
+        "Erf",
+        "Tanh",
+        "Sigmoid",
+        "Softplus",
+        "Relu",
+        "HardSwish",
+    )
+}
 SPATIAL = normal(2, 4, 7, 6)
 
 CASES: dict[str, list[Case]] = FLAT | {
@@ -106,7 +128,10 @@ CASES: dict[str, list[Case]] = FLAT | {
     "Log": unary("Log", x=positive(2, 3)),
     "LeakyRelu": unary("LeakyRelu", "", "<alpha=0.3>"),
     "Elu": unary("Elu", "", "<alpha=0.3>"),
-    "PRelu": [case("y = PRelu(x, s)", x=normal(2, 3, 4), s=normal(3, 1)), case("y = PRelu(x, s)", x=normal(2, 3), s=normal(1))],
+    "PRelu": [
+        case("y = PRelu(x, s)", x=normal(2, 3, 4), s=normal(3, 1)),
+        case("y = PRelu(x, s)", x=normal(2, 3), s=normal(1)),
+    ],
     "HardSigmoid": unary("HardSigmoid", "", "<alpha=0.16666667, beta=0.5>"),
     "Gelu": unary("Gelu", "", '<approximate="tanh">'),
     "Clip": [
@@ -153,13 +178,21 @@ CASES: dict[str, list[Case]] = FLAT | {
         conv("pads=[2, 2], strides=[2]", normal(2, 3, 8), normal(4, 3, 5)),
     ],
     "ConvTranspose": [
-        case("y = ConvTranspose(x, w, b)", x=normal(2, 4, 3, 4), w=normal(4, 3, 2, 3), b=normal(3)),
+        case(
+            "y = ConvTranspose(x, w, b)", known="w", x=normal(2, 4, 3, 4), w=normal(4, 3, 2, 3), b=normal(3)
+        ),
         case(
             "y = ConvTranspose<strides=[2, 2], pads=[1, 0, 1, 1], output_padding=[1, 1]>(x, w)",
+            known="w",
             x=normal(2, 4, 3, 4),
             w=normal(4, 3, 3, 3),
         ),
-        case("y = ConvTranspose<group=2, strides=[2, 1]>(x, w)", x=normal(2, 4, 3, 4), w=normal(4, 3, 2, 2)),
+        case(
+            "y = ConvTranspose<group=2, strides=[2, 1]>(x, w)",
+            known="w",
+            x=normal(2, 4, 3, 4),
+            w=normal(4, 3, 2, 2),
+        ),
     ],
     "MaxPool": [
         pool("MaxPool", "kernel_shape=[2, 2], strides=[2, 2]", apart(2, 3, 6, 4)),
@@ -169,10 +202,16 @@ CASES: dict[str, list[Case]] = FLAT | {
     ],
     "AveragePool": [
         pool("AveragePool", "kernel_shape=[2, 2], strides=[2, 2]", SPATIAL),
-        pool("AveragePool", "kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], count_include_pad=1", SPATIAL),
+        pool(
+            "AveragePool",
+            "kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], count_include_pad=1",
+            SPATIAL,
+        ),
         pool("AveragePool", "kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]", SPATIAL, sized=True),
         pool("AveragePool", "kernel_shape=[3, 2], pads=[0, 0, 1, 1]", SPATIAL, sized=True),
-        pool("AveragePool", "kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1", normal(2, 3, 8, 6), sized=True),
+        pool(
+            "AveragePool", "kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1", normal(2, 3, 8, 6), sized=True
+        ),
     ],
     "GlobalAveragePool": unary("GlobalAveragePool", x=normal(2, 3, 4, 5)),
     "GlobalMaxPool": unary("GlobalMaxPool", x=apart(2, 3, 4, 5)),
@@ -180,8 +219,12 @@ CASES: dict[str, list[Case]] = FLAT | {
     "LogSoftmax": unary("LogSoftmax", "", "<axis=1>"),
     "BatchNormalization": [
         case(
-            f"y = BatchNormalization<epsilon=0.01>(x, s, b, m, v)",
-            **{"x": normal(*shape), "s": normal(3), "b": normal(3), "m": normal(3), "v": positive(3)},
+            "y = BatchNormalization<epsilon=0.01>(x, s, b, m, v)",
+            x=normal(*shape),
+            s=normal(3),
+            b=normal(3),
+            m=normal(3),
+            v=positive(3),
         )
         for shape in ((2, 3, 4, 5), (4, 3))
     ],
@@ -211,7 +254,10 @@ CASES: dict[str, list[Case]] = FLAT | {
         case("y = Reshape(x, s)", x=normal(2, 3), s=ints(3, 2)),
     ],
     "Flatten": unary("Flatten", "", "<axis=2>", "<axis=0>"),
-    "Squeeze": [case("y = Squeeze(x, a)", x=normal(2, 1, 3, 1), a=ints(1, -1)), case("y = Squeeze(x)", x=normal(1, 3), sized=True)],
+    "Squeeze": [
+        case("y = Squeeze(x, a)", x=normal(2, 1, 3, 1), a=ints(1, -1)),
+        case("y = Squeeze(x)", x=normal(1, 3), sized=True),
+    ],
     "Unsqueeze": [case("y = Unsqueeze(x, a)", x=normal(2, 3), a=ints(0, -1))],
     "Transpose": unary("Transpose", "", "<perm=[2, 0, 1]>"),
     "Cast": unary("Cast", "<to=11>"),
@@ -238,7 +284,14 @@ CASES: dict[str, list[Case]] = FLAT | {
         case("y = Slice(x, s, e, a)", x=normal(2, 5, 4), s=ints(1), e=ints(4), a=ints(1)),
         case("y = Slice(x, s, e, a)", x=normal(2, 5, 4), s=ints(-3, 0), e=ints(2**63 - 1, -1), a=ints(-2, 2)),
         case("y = Slice(x, s, e)", x=normal(3, 5), s=ints(1, 2), e=ints(99, 99)),
-        case("y = Slice(x, s, e, a, t)", x=normal(9, 5), s=ints(-1, 1), e=ints(-9, 6), a=ints(0, 1), t=ints(-2, 2)),
+        case(
+            "y = Slice(x, s, e, a, t)",
+            x=normal(9, 5),
+            s=ints(-1, 1),
+            e=ints(-9, 6),
+            a=ints(0, 1),
+            t=ints(-2, 2),
+        ),
     ],
     "Pad": [
         case("y = Pad(x, p, v)", x=normal(3, 4), p=ints(0, 1, 2, 0), v=np.array(0.5)),
@@ -257,13 +310,23 @@ CASES: dict[str, list[Case]] = FLAT | {
     ],
     "TopK": [case("y, i = TopK<axis=1>(x, k)", x=apart(3, 5), k=ints(2))],
     "ScatterElements": [
-        case("y = ScatterElements<axis=1>(x, i, u)", x=normal(2, 4), i=np.array([[0, 3], [2, 1]]), u=normal(2, 2)),
         case(
-            'y = ScatterElements<reduction="add">(x, i, u)', x=normal(4, 2), i=np.array([[0, 3], [0, 1]]), u=normal(2, 2)
+            "y = ScatterElements<axis=1>(x, i, u)",
+            x=normal(2, 4),
+            i=np.array([[0, 3], [2, 1]]),
+            u=normal(2, 2),
+        ),
+        case(
+            'y = ScatterElements<reduction="add">(x, i, u)',
+            x=normal(4, 2),
+            i=np.array([[0, 3], [0, 1]]),
+            u=normal(2, 2),
         ),
     ],
     "ScatterND": [
         case("y = ScatterND(x, i, u)", x=normal(4, 3), i=np.array([[2], [0]]), u=normal(2, 3)),
-        case('y = ScatterND<reduction="add">(x, i, u)', x=normal(4, 3), i=np.array([[2], [2]]), u=normal(2, 3)),
+        case(
+            'y = ScatterND<reduction="add">(x, i, u)', x=normal(4, 3), i=np.array([[2], [2]]), u=normal(2, 3)
+        ),
     ],
 }

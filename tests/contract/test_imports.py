@@ -7,10 +7,10 @@ serving -> graph; everything -> core. What a package may import, the packages ab
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 SERVER = ROOT / "service" / "whybox_server"
@@ -34,18 +34,38 @@ UNSEEDED = {"seed", "rand", "randn", "random", "normal", "uniform", "choice", "s
 MOST_LINES = 350  # the aim is 150, and 300 is rare
 
 
-def sources(folder: Path) -> list[Path]:
+@dataclass(frozen=True)
+class Source:
+    """A file, read and parsed once for all tests."""
+
+    path: Path
+    text: str
+    tree: ast.Module
+    nodes: tuple[ast.AST, ...]  # all of the tree's, in no particular order
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Below `whybox_server`: the package, if any, and the file."""
+        return self.path.relative_to(SERVER).parts
+
+    def __str__(self) -> str:
+        return str(self.path.relative_to(ROOT))
+
+
+@cache
+def sources(folder: Path) -> tuple[Source, ...]:
     """Files that people write: no generated stubs."""
-    return sorted(p for p in folder.rglob("*.py") if not p.name.endswith(("_pb2.py", "_pb2_grpc.py")))
+    paths = sorted(p for p in folder.rglob("*.py") if not p.name.endswith(("_pb2.py", "_pb2_grpc.py")))
+    texts = [path.read_text() for path in paths]
+    trees = [ast.parse(text) for text in texts]
+    found = [Source(*parts, tuple(ast.walk(parts[2]))) for parts in zip(paths, texts, trees, strict=True)]
+    assert found, f"no sources in {folder}"
+    return tuple(found)
 
 
-def named(path: Path) -> str:
-    return str(path.relative_to(ROOT))
-
-
-def imported(tree: ast.AST) -> Iterator[str]:
-    """Absolute names of all modules imported anywhere in a file."""
-    for node in ast.walk(tree):
+def imported(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Absolute names of all modules that these nodes import."""
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -59,97 +79,107 @@ def at_import_time(tree: ast.Module) -> Iterator[str]:
         later = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         never = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         if not later and not never:
-            yield from imported(node)
+            yield from imported(ast.walk(node))
 
 
-server_files = pytest.mark.parametrize("path", sources(SERVER), ids=named)
-all_files = pytest.mark.parametrize("path", sources(SERVER) + sources(CLIENT), ids=named)
-client_files = pytest.mark.parametrize("path", sources(CLIENT), ids=named)
-
-
-@server_files
-def test_imports_go_one_way(path: Path):
+def test_imports_go_one_way():
     """The table above is the oracle; `methods` and `serving` never see each other."""
-    place = path.relative_to(SERVER).parts
-    if len(place) == 1:
-        assert place[0] in ROOT_FILES, "only the composition root lives outside of the packages"
-        return
-    package = place[0]
-    for module in imported(ast.parse(path.read_text())):
-        if not module.startswith("whybox_server."):
+    wrong = []
+    for source in sources(SERVER):
+        package = source.place[0]
+        if len(source.place) == 1:
+            assert package in ROOT_FILES, f"{source}: only the composition root lives outside of the packages"
             continue
-        target = module.split(".")[1]
-        if package == "observe":
-            assert target in ("core", "observe") or module.startswith(OBSERVED), module
-        else:
-            assert target == package or target in BELOW[package], f"{package} may not import {module}"
+        for module in imported(source.nodes):
+            if not module.startswith("whybox_server."):
+                continue
+            target = module.split(".")[1]
+            if package == "observe":
+                fine = target in ("core", "observe") or module.startswith(OBSERVED)
+            else:
+                fine = target == package or target in BELOW[package]
+            wrong += [] if fine else [f"{source} may not import {module}"]
+    assert not wrong
 
 
-@server_files
-def test_pure_packages_know_no_clock_thread_socket_or_runtime(path: Path):
+def test_pure_packages_know_no_clock_thread_socket_or_runtime():
     """Methods are functions of instance, parameters, rng and replies."""
-    if path.relative_to(SERVER).parts[0] in PURE:
-        found = {module.split(".")[0] for module in imported(ast.parse(path.read_text()))}
-        assert not found & IMPURE_IMPORTS
+    assert not [
+        f"{source} imports {module}"
+        for source in sources(SERVER)
+        if source.place[0] in PURE
+        for module in imported(source.nodes)
+        if module.split(".")[0] in IMPURE_IMPORTS
+    ]
 
 
-@server_files
-def test_randomness_is_an_argument(path: Path):
+def test_randomness_is_an_argument():
     """Nothing draws from numpy's global state."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in (
-            "np.random",
-            "numpy.random",
-            "random",
-        ):
-            assert node.attr not in UNSEEDED, f"line {node.lineno}: np.random.{node.attr}"
+    assert not [
+        f"{source}, line {node.lineno}: {ast.unparse(node)}"
+        for source in sources(SERVER)
+        for node in source.nodes
+        if isinstance(node, ast.Attribute)
+        and node.attr in UNSEEDED
+        and ast.unparse(node.value) in ("np.random", "numpy.random", "random")
+    ]
 
 
-@server_files
-def test_only_the_edge_knows_the_wire(path: Path):
+def test_only_the_edge_knows_the_wire():
     """Generated stubs are imported by `api`, and by the composition root."""
-    place = path.relative_to(SERVER).parts
-    if len(place) > 1 and place[0] != "api":
-        assert not [m for m in imported(ast.parse(path.read_text())) if m.split(".")[0] == "whybox"]
+    assert not [
+        f"{source} imports {module}"
+        for source in sources(SERVER)
+        if len(source.place) > 1 and source.place[0] != "api"
+        for module in imported(source.nodes)
+        if module.split(".")[0] == "whybox"
+    ]
 
 
-@client_files
-def test_importing_the_client_imports_no_server(path: Path):
+def test_importing_the_client_imports_no_server():
     """The light install has none; `whybox.local` imports it when it is called."""
     heavy = {"whybox_server", "onnx", "onnxruntime", "skimage", "scipy", "redis"}
-    found = {module.split(".")[0] for module in at_import_time(ast.parse(path.read_text()))}
-    assert not found & heavy
+    assert not [
+        f"{source} imports {module}"
+        for source in sources(CLIENT)
+        for module in at_import_time(source.tree)
+        if module.split(".")[0] in heavy
+    ]
 
 
-@all_files
-def test_a_file_says_what_it_is_for_and_fits_in_a_head(path: Path):
+def test_a_file_says_what_it_is_for_and_fits_in_a_head():
     """A module docstring of its own, at most 350 lines, no debris."""
-    text = path.read_text()
-    tree = ast.parse(text)
-    docstring = ast.get_docstring(tree)
-    assert docstring, "no module docstring"
-    assert len(text.splitlines()) <= MOST_LINES
-    assert "TODO" not in text
-    assert "FIXME" not in text
+    files = sources(SERVER) + sources(CLIENT)
+    assert not [f"{source}: no docstring" for source in files if not ast.get_docstring(source.tree)]
+    lengths = {str(source): len(source.text.splitlines()) for source in files}
+    assert not {source: lines for source, lines in lengths.items() if lines > MOST_LINES}
+    assert not [
+        f"{source}: {debris}" for source in files for debris in ("TODO", "FIXME") if debris in source.text
+    ]
 
 
-@server_files
-def test_everything_is_annotated(path: Path):
+def test_everything_is_annotated():
     """Each argument and each result of each function, `self` and `cls` aside."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            continue
-        arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
-        missing = [a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls")]
-        assert not missing, f"{node.name}({', '.join(missing)})"
-        assert node.returns is not None, node.name
+    wrong = []
+    for source in sources(SERVER):
+        for node in source.nodes:
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+            missing = [a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls")]
+            if missing or node.returns is None:
+                wrong.append(f"{source}: {node.name}({', '.join(missing)})")
+    assert not wrong
 
 
-@server_files
-def test_nothing_is_printed(path: Path):
+def test_nothing_is_printed():
     """A server logs; only the composition root may tell the operator where it listens."""
-    if path.parent == SERVER:
-        return
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            assert node.func.id not in ("print", "breakpoint"), f"line {node.lineno}"
+    assert not [
+        f"{source}, line {node.lineno}: {node.func.id}"
+        for source in sources(SERVER)
+        if len(source.place) > 1
+        for node in source.nodes
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("print", "breakpoint")
+    ]

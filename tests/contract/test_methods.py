@@ -7,10 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.answering import (
+    Answer,
+    answering,
+    answering_in_pieces,
+    instance_of,
+    materialise,
+    subject_of,
+)
+
 from whybox.v1 import method_pb2
 from whybox_server.core.errors import BudgetSpent
 from whybox_server.core.explanation import Contrast, Finding, Mask, Regions, Rule
@@ -23,16 +33,6 @@ from whybox_server.methods import METHOD, METHODS
 from whybox_server.methods.method import Cost, Method, violations
 from whybox_server.perturb.hiding import hide
 from whybox_server.perturb.options import Baseline, Segmentation
-
-from tests.answering import (
-    Answer,
-    Model,
-    answering,
-    answering_in_pieces,
-    instance_of,
-    materialise,
-    subject_of,
-)
 
 FEW_ROWS = 400  # of methods that sample: enough for a linear model, quick enough for a unit test
 FEW_ORDERS = 120  # of methods that walk: each of the table's 60 background rows twice
@@ -65,6 +65,7 @@ def tabular() -> Case:
     return Case(instance, weighted(np.array([2.0, -1, 0.5, 2.0, 0])), (0, 3))
 
 
+@cache  # the superpixels of a picture take a while
 def image() -> Case:
     """A smooth picture; weights per value are such that each superpixel has a drawn effect."""
     steep = np.linspace(0, 1, 16)
@@ -77,6 +78,7 @@ def image() -> Case:
     total = np.bincount(labels.ravel(), np.abs(removed).ravel())
     effect = np.random.default_rng(1).normal(size=parts.count)
     effect[1] = effect[0] = 2.0
+    instance.inputs["x0"].flags.writeable = False  # all tests have this one
     return Case(instance, weighted((np.sign(removed) * (effect / total)[labels]).ravel()), (0, 1))
 
 
@@ -164,7 +166,12 @@ every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: met
 def parameters(method: Method[Any, Any]) -> Any:
     """Defaults, with fewer samples where there are many, and no bias on purpose."""
     defaults = method.params()
-    set_here = {"num_samples": FEW_ROWS, "num_permutations": FEW_ORDERS, "num_masks": FEW_ROWS, "centred": True}
+    set_here = {
+        "num_samples": FEW_ROWS,
+        "num_permutations": FEW_ORDERS,
+        "num_masks": FEW_ROWS,
+        "centred": True,
+    }
     if method.name in DRAW_FROM_BACKGROUND:
         del set_here["num_samples"]  # per part: the default is fewer
     set_here |= {"c_steps": 2, "max_iterations": FEW_STEPS, "iterations": FEW_STEPS}
@@ -183,17 +190,32 @@ def started(method: Method[Any, Any], case: Case, seed: int = 0) -> tuple[Cost, 
     return method.cost(task, params), method.run(task, params, rng)
 
 
-def queries(method: Method[Any, Any], case: Case, model: Model | None = None) -> list[Query]:
-    """All that the method asks."""
+@dataclass(frozen=True)
+class Told:
+    """One run: what it was said to cost, all that was asked, and what was found."""
+
+    cost: Cost
+    asked: tuple[Query, ...]
+    found: Any
+
+
+def tell(method: Method[Any, Any], case: Case) -> Told:
     asked: list[Query] = []
-    answer = answering(model or case.model, case.instance)
+    answer = answering(case.model, case.instance)
 
     def noting(query: Query) -> Reply:
         asked.append(query)
         return answer(query)
 
-    run(begin(method, case), noting)
-    return asked
+    cost, steps = started(method, case)
+    found = run(steps, noting)
+    return Told(cost, tuple(asked), found)
+
+
+@cache
+def told(method: Method[Any, Any], make: Callable[[], Case]) -> Told:
+    """The run that all tests share which only look at what came out of it."""
+    return tell(method, make())
 
 
 def explain(method: Method[Any, Any], case: Case, answer: Answer | None = None, seed: int = 0) -> Any:
@@ -235,10 +257,9 @@ def truth(case: Case) -> Array:
 @every_pair
 def test_the_same_seed_asks_the_same_rows_and_finds_the_same_numbers(method, make):
     """Bit for bit: keys of all rows, and values."""
-    case = make()
-    first, second = ([q.rows.keys() for q in queries(method, case)] for _ in range(2))
-    assert first == second
-    assert numbers(explain(method, case)).tobytes() == numbers(explain(method, case)).tobytes()
+    first, second = told(method, make), tell(method, make())
+    assert [q.rows.keys() for q in first.asked] == [q.rows.keys() for q in second.asked]
+    assert numbers(first.found).tobytes() == numbers(second.found).tobytes()
 
 
 @every_pair
@@ -256,8 +277,7 @@ def test_the_instance_is_neither_changed_nor_written_to(method, make):
 @every_pair
 def test_row_zero_is_the_instance_and_every_row_fits_the_model(method, make):
     """Row 0 equals it bit for bit; all rows are finite and of its dtypes."""
-    case = make()
-    asked = queries(method, case)
+    case, asked = make(), told(method, make).asked
     first = materialise(asked[0].rows, case.instance, np.array([0]))
     for name, array in case.instance.inputs.items():
         assert np.array_equal(first[name][0], array)
@@ -274,9 +294,8 @@ def test_row_zero_is_the_instance_and_every_row_fits_the_model(method, make):
 @every_pair
 def test_the_cost_bounds_what_is_asked_and_is_met_when_it_says_exact(method, make):
     """All rows, repetitions included."""
-    case = make()
-    stated, _ = started(method, case)
-    asked = sum(len(query.rows) for query in queries(method, case))
+    stated = told(method, make).cost
+    asked = sum(len(query.rows) for query in told(method, make).asked)
     assert asked == stated.rows if stated.exact else asked <= stated.rows
 
 
@@ -286,14 +305,13 @@ def test_batches_and_the_order_of_rows_in_them_change_nothing(method, make, size
     """Shuffled batches of one and of seven against one call: the same bytes."""
     case = make()
     pieces = answering_in_pieces(case.model, case.instance, size, np.random.default_rng(9))
-    assert np.array_equal(numbers(explain(method, case, pieces)), numbers(explain(method, case)))
+    assert np.array_equal(numbers(explain(method, case, pieces)), numbers(told(method, make).found))
 
 
 @every_attribution
 def test_the_shapes_of_a_finding_agree_with_each_other(method, make):
     """values (t, units), base_values (t,), one quality per target or none."""
-    case = make()
-    found = explain(method, case)
+    case, found = make(), told(method, make).found
     units = (len(found.units.names),) if found.units.names else found.units.shape
     assert found.values.shape == (2, *units)
     assert found.values.dtype == np.float64
@@ -310,8 +328,7 @@ def test_the_shapes_of_a_finding_agree_with_each_other(method, make):
 @every_attribution_of_segments
 def test_a_linear_model_is_told_as_it_is(method, make):
     """Effects of the segments up to a common factor near 1; the second output is -2 times the first."""
-    case = make()
-    found, expected = explain(method, case), truth(case)
+    found, expected = told(method, make).found, truth(make())
     values = found.values[0].ravel()
     assert np.corrcoef(values, expected)[0, 1] > 0.99
     slope = (values @ expected) / (expected @ expected)
@@ -329,9 +346,8 @@ def test_a_constant_model_has_nothing_to_tell(method, make):
 @every_attribution_of_segments
 def test_segments_that_count_alike_get_alike(method, make):
     """Twins differ by less than a twentieth of the largest value: what sampling leaves."""
-    case = make()
-    values = explain(method, case).values[0].ravel()
-    one, other = case.twins
+    values = told(method, make).found.values[0].ravel()
+    one, other = make().twins
     assert abs(values[one] - values[other]) < 0.05 * np.abs(values).max()
 
 
@@ -340,7 +356,7 @@ def test_a_method_can_be_closed_at_every_question(method, make):
     """No exception, and nothing more is asked."""
     case = make()
     answer = answering(case.model, case.instance)
-    for stop in range(len(queries(method, case))):
+    for stop in range(len(told(method, make).asked)):
         steps = begin(method, case)
         query = next(steps)
         for _ in range(stop):
@@ -354,7 +370,7 @@ def test_a_method_can_be_closed_at_every_question(method, make):
 def test_a_spent_budget_ends_in_a_partial_finding_or_in_the_error(method, make):
     """Budgets from nothing to everything: never more rows, never NaN, complete only when it is."""
     case = make()
-    needed = len(set().union(*(query.rows.keys() for query in queries(method, case))))
+    needed = len(set().union(*(query.rows.keys() for query in told(method, make).asked)))
     answer = answering(case.model, case.instance)
     assert run(begin(method, case), answer, budget=needed).complete
     partial = 0

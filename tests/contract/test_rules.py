@@ -11,10 +11,9 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from onnx import ModelProto, defs, helper, numpy_helper, parser
-
 from tests.contract.rule_cases import CASES, Case
 from tests.oracles.reference import run
-from whybox_server.core.errors import MethodUnsupported
+
 from whybox_server.graph.gradient import RESULT, SEED, differentiate
 from whybox_server.graph.gradient.normalise import NEWEST, OLDEST
 from whybox_server.graph.gradient.table import GRADIENT
@@ -48,7 +47,10 @@ def model_of(case: Case, opset: int, *, sized: bool = True, dtype: type = np.flo
     graph = parser.parse_graph(text)
     graph.output[0].type.tensor_type.ClearField("shape")
     for name, array in feeds.items():
-        shape = [length if sized else f"{name}{axis}" for axis, length in enumerate(array.shape)]
+        shape = [
+            length if sized or name in case.known.split() else f"{name}{axis}"
+            for axis, length in enumerate(array.shape)
+        ]
         graph.input.append(
             helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), shape)
         )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 import onnxruntime
-from sklearn.datasets import load_digits
 from tests.e2e.serving import INPUTS, MODELS
 
 import whybox
@@ -61,6 +59,8 @@ OWN: dict[tuple[str, str], dict[str, Any]] = {
     ("diabetes", "kernel_shap"): {"num_background": 5},
     ("digits", "prediction_difference"): {"patch": 2},
     ("digits", "cem"): GRID,
+    ("digits", "kernel_shap"): {"baseline": "blur"},
+    ("digits", "shapley_sampling"): {"baseline": "blur"},
     ("digits", "meaningful_perturbation"): {"iterations": 60, "mask_size": 8},
 }
 DECIDES_NOTHING = {("diabetes", "anchors"), ("diabetes", "cem")}
@@ -81,8 +81,8 @@ class Case:
     def arguments(self) -> dict[str, Any]:
         """What `explain` and `plan` take."""
         found = {"model": f"models/{self.model}", "inputs": instance(self.model), "method": self.method}
-        if self.method == "prediction_difference":
-            found["spec"] = with_typical(self.model)
+        if (self.model, self.method) == ("texture", "prediction_difference"):
+            found["spec"] = noise()
         if self.model == "texture" and self.method not in OF_THE_ANSWER:
             found["target"] = "brick"
         return {**found, **FEW.get(self.method, {}), **OWN.get((self.model, self.method), {})}
@@ -118,19 +118,10 @@ def instance(model: str) -> Any:
 
 
 @cache
-def with_typical(model: str) -> whybox.ModelSpec | None:
-    """Typical pictures and series to draw from: digits, flat noise, series without an event."""
+def noise() -> whybox.ModelSpec:
+    """Typical pictures to draw from for `texture`, which has none of its own."""
     rng = np.random.default_rng(0)
-    makers: dict[str, Callable[[], whybox.ModelSpec]] = {
-        "texture": lambda: whybox.ModelSpec.image(background=rng.random((3, 3, 224, 224), np.float32)),
-        "digits": lambda: whybox.ModelSpec.image(
-            background=load_digits().images[:150, None].astype(np.float32)
-        ),
-        "events": lambda: whybox.ModelSpec.time_series(
-            background=rng.normal(size=(40, 3, 128)).astype(np.float32)
-        ),
-    }
-    return makers[model]() if model in makers else None
+    return whybox.ModelSpec.image(background=rng.random((3, 3, 224, 224), np.float32))
 
 
 @cache

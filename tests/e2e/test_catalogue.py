@@ -155,9 +155,10 @@ def test_the_time_of_the_pulse_is_found(client: whybox.Client) -> None:
 
 def test_a_rule_and_a_contrast_name_the_pulse(client: whybox.Client) -> None:
     """Every predicate and every segment is a span of channel b that meets the pulse."""
-    spans = {"b, steps 71-76", "b, steps 77-83"}
+    spans = {"b, steps 64-70", "b, steps 71-76", "b, steps 77-83", "b, steps 84-89"}
     rule = Case("events", "anchors").ask(client)
-    assert {rule.names[predicate.segment] for predicate in rule.rule.predicates} == spans
+    assert rule.rule.predicates
+    assert {rule.names[predicate.segment] for predicate in rule.rule.predicates} <= spans
     e = Case("events", "cem").ask(client)
     kept, changed = e.contrast.pertinent_positive, e.contrast.pertinent_negative
     assert kept is not None
@@ -275,10 +276,9 @@ def test_neither_cache_nor_upload_changes_a_byte(
         "layout": "CHW",
         "black": 0.0,
         "white": 16.0,
+        "background": np.load(MODELS / "digits" / "background.npz")["background"],
     }
     spec = whybox.ModelSpec.from_dict({"modality": "image", **described})
-    if "spec" in case.arguments:
-        spec.message.image.background.CopyFrom(case.arguments["spec"].message.image.background)
     theirs = case.ask(client, mode="reproducible")
     with whybox.Client(forgetful.address) as other:
         mine = case.ask(other, mode="reproducible", model=data, spec=spec)
@@ -287,15 +287,19 @@ def test_neither_cache_nor_upload_changes_a_byte(
     assert result(mine) == result(theirs)
 
 
-@pytest.mark.parametrize("case", [*cases("events"), *cases("diabetes"), *cases("sentiment")], ids=str)
+@pytest.mark.parametrize("case", [*cases("digits"), *cases("events"), *cases("sentiment")], ids=str)
 def test_neighbours_in_a_batch_change_no_byte(forgetful: Server, case: Case) -> None:
-    """Two instances in one call share batches; REPRODUCIBLE gives each what it gets alone."""
+    """Others of one call share its batches; REPRODUCIBLE gives each instance what it gets alone."""
     given = {**case.arguments, "mode": "reproducible"}
     model, one, method = (given.pop(name) for name in ("model", "inputs", "method"))
+    others = (
+        [f"{one} indeed", "dull dull words as we saw"] if isinstance(one, str) else [one[..., ::-1], one / 2]
+    )
     with whybox.Client(forgetful.address) as client:
         alone = client.explain(model, one, method, **given)
-        together = client.explain_many(model, [one, one], method, **given)
-    assert [result(e) for e in together] == [result(alone)] * 2
+        together = client.explain_many(model, [others[0], one, others[1]], method, **given)
+    assert result(together[1]) == result(alone)
+    assert result(together[0]) != result(alone)
 
 
 # Budgets

@@ -196,16 +196,19 @@ def test_a_table_without_typical_rows_cannot_be_drawn_from(client: whybox.Client
     refused(client, constant((4,)), INSTANCES[Modality.TABULAR], method, field=field, spec=spec)
 
 
-@pytest.mark.parametrize("model", ["texture", "digits", "events"])
+@pytest.mark.parametrize("modality", [Modality.IMAGE, Modality.TIME_SERIES])
 def test_pictures_and_series_without_typical_ones_cannot_be_drawn_from(
-    client: whybox.Client, model: str
+    client: whybox.Client, modality: Modality
 ) -> None:
     """For prediction difference, and for a baseline of typical instances."""
-    field = f"spec.{'time_series' if model == 'events' else 'image'}.background"
-    called = client, f"models/{model}", instance(model)
-    refused(*called, "prediction_difference", field=field)
+    field, shape = f"spec.{modality.value}.background", SHAPES[modality]
+    layout = "CHW" if modality is Modality.IMAGE else "CT"
+    spec = whybox.ModelSpec.from_dict({"modality": modality.value, "layout": layout, "score": "logit"})
+    called = client, constant(shape), INSTANCES[modality]
+    refused(*called, "prediction_difference", field=field, spec=spec)
     for method in ("kernel_shap", "shapley_sampling", "lime", "occlusion"):
-        assert field in refused(*called, method, field="baseline.kind", baseline="background")
+        said = refused(*called, method, field="baseline.kind", baseline="background", spec=spec)
+        assert field in said
 
 
 @pytest.mark.parametrize("discretizer", ["quartile", "decile"])

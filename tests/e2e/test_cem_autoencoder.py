@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import whybox
 from tests.models.graph import FLOAT, f32, model, node
+
+import whybox
 
 AXIS = f32([1.0, 1.0, 1.0, 0.0]) / np.sqrt(3)  # what is usual: multiples of it
 WEIGHTS = f32([2.0, 0.5, 0.5, 1.0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import whybox
 from onnx import TensorProto, helper, numpy_helper
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
@@ -12,8 +11,9 @@ from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
-
 from tests.e2e.serving import INPUTS
+
+import whybox
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,7 @@ def test_a_fixed_batch_is_filled_up(client: whybox.Client, rows: int) -> None:
 def test_the_models_own_outputs_can_be_asked_for(client: whybox.Client, server) -> None:  # type: ignore[no-untyped-def]
     """Predict gives label and ZipMap probabilities as arrays, untouched."""
     import grpc
+
     from whybox.tensors import from_tensor, to_tensor
     from whybox.v1 import model_pb2, model_pb2_grpc, tensor_pb2
 

@@ -7,12 +7,12 @@ import threading
 
 import numpy as np
 import pytest
-import whybox
-import whybox.aio
-
 from tests.e2e.serving import INPUTS, Server, running
 from tests.e2e.test_bad_input import raises_for_some_rows
 from tests.redis import redis_server
+
+import whybox
+import whybox.aio
 
 DIGIT = np.load(INPUTS / "digit.npy")
 PICTURE = INPUTS / "brick_and_grass.png"

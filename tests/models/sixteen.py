@@ -10,7 +10,6 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-
 from tests.models.graph import FLOAT, f32, i64, model, node
 
 SIDE = 4

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 
 import numpy as np
+
 from whybox_server.core.rows import Array
 
 Scores = Callable[[frozenset[int]], Array]  # (outputs,) without these segments

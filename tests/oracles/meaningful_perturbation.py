@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable
 
 import numpy as np
+
 from whybox_server.core.rows import Array
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+
 from whybox_server.core.rows import Array
 
 

@@ -23,8 +23,6 @@ from whybox_server.serving.lane import Answers, Flow, Lane, Slice
 STEP_S = 2e-4  # a call's time, so that some rows wait while others run
 FOREVER_S = 10.0  # nobody waits so long for anything here
 RANDOM = settings(
-    max_examples=50,
-    deadline=None,
     derandomize=True,
     phases=[Phase.generate],  # threads make failures too fickle to shrink
     suppress_health_check=[HealthCheck.too_slow],

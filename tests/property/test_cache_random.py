@@ -10,11 +10,11 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from whybox_server.serving.cache import Cache, RedisOptions, RedisStore, desk
-from whybox_server.serving.lane import Flow
-
 from tests.cache_door import LANE, Inline, OwnFailure, StandIn, is_right, query_of
 from tests.redis import RedisServer, redis_server
+
+from whybox_server.serving.cache import Cache, RedisOptions, RedisStore, desk
+from whybox_server.serving.lane import Flow
 
 PATIENCE_S = 10.0  # a hang fails here; nothing else takes any time
 QUERIES = st.lists(st.lists(st.integers(0, 14), min_size=1, max_size=20), min_size=1, max_size=3)
@@ -110,7 +110,6 @@ def _below(seed: int, plans: list[Plan]) -> StandIn:
     return StandIn(lambda: rng.randrange(6), lambda flow: rng.random() < failures[flow.id])
 
 
-@settings(max_examples=150, deadline=None)
 @given(PLANS, st.integers(0, 2**32), st.sampled_from([0, 9000, 1 << 20]))
 def test_every_interleaving_gives_right_answers_and_leaves_nothing_behind(
     plans: list[Plan],
@@ -131,7 +130,7 @@ def test_every_interleaving_gives_right_answers_and_leaves_nothing_behind(
     asyncio.run(scenario())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plans=PLANS, seed=st.integers(0, 2**32), keep=st.booleans())
 def test_every_interleaving_over_a_real_redis_gives_right_answers(
     server: RedisServer,

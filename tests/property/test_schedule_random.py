@@ -275,9 +275,7 @@ class RandomSchedule(RuleBasedStateMachine):
 
 
 RandomSchedule.TestCase.settings = settings(
-    max_examples=50,
     stateful_step_count=40,
-    deadline=None,
     derandomize=True,
     phases=[Phase.generate],  # shrinking a run of 80 steps takes minutes; the failing assertion says enough
     suppress_health_check=list(HealthCheck),

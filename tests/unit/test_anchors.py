@@ -209,6 +209,7 @@ def test_iris_has_the_short_rule_of_the_documentation() -> None:
 # Strictness
 
 
+@pytest.mark.slow
 def test_strict_rules_fall_short_in_fewer_runs_than_delta() -> None:
     """400 searches over labels that are noise; the true precision of every rule is known.
 

@@ -79,6 +79,7 @@ def contest(arms: int, size: int = 1, **other: float) -> Search:
     return Search(size=size, prize=np.zeros(arms), **numbers)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_choice_is_within_tolerance_far_more_often_than_promised() -> None:
     """Theory: at most delta = .1 of the runs may miss by more than tau = .15; 40 runs."""
     rng, missed = np.random.default_rng(0), 0

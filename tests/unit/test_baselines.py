@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
+from tests.answering import instance_of
+
 from whybox_server.core.errors import InvalidRequest
 from whybox_server.core.rows import Array
 from whybox_server.core.spec import ImageSpec, Modality, TabularSpec, TextSpec, TimeSeriesSpec
@@ -13,8 +15,6 @@ from whybox_server.perturb.background import Background
 from whybox_server.perturb.baselines import background_of
 from whybox_server.perturb.layout import Axes
 from whybox_server.perturb.options import Baseline, BaselineKind
-
-from tests.answering import instance_of
 
 Kind = BaselineKind
 PICTURE = np.random.default_rng(0).random((3, 20, 30)).astype(np.float32)

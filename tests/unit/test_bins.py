@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
+
 from whybox_server.core.rows import Array
 from whybox_server.perturb.bins import bins
 from whybox_server.perturb.laws import PERCENTILES, Discretizer

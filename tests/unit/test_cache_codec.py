@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
 from whybox_server.core.errors import ModelOutputInvalid
 from whybox_server.serving.cache.codec import (
     CHUNK_BYTES,

@@ -8,14 +8,14 @@ import struct
 
 import numpy as np
 import pytest
+from tests.cache_door import LANE, Inline, NoRunner, OwnFailure, StandIn, ask, is_right, query_of
+
 from whybox_server.core.errors import ModelFailed
 from whybox_server.core.query import Query
 from whybox_server.core.rows import Array, Rows, Samples
 from whybox_server.serving.cache import Cache, desk
 from whybox_server.serving.cache.codec import Ragged
 from whybox_server.serving.lane import Answers, Flow, Lane
-
-from tests.cache_door import LANE, Inline, NoRunner, OwnFailure, StandIn, ask, is_right, query_of
 
 
 async def test_equal_rows_of_one_query_are_asked_once() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from whybox_server.core.rows import Samples
 from whybox_server.serving.cache.breaker import Breaker
 from whybox_server.serving.cache.inflight import Flights

@@ -169,19 +169,40 @@ def test_with_an_autoencoder_slopes_are_felt_even_where_the_model_has_gradients(
     assert wants == {Want.SCORES}
 
 
-def test_of_sets_of_one_size_the_reconstructed_one_is_taken():
-    """Lamp 0 or 1 switches the answer; lamp 0 comes first, but the autoencoder knows no lamp 0."""
-    instance = instance_of(Modality.TENSOR, np.zeros(3))
-    known = np.array([0.0, 1.0, 1.0])
+LAMPS = instance_of(Modality.TENSOR, np.zeros(3))
+SWITCHED = CemParams(find=Contrasts.PERTINENT_NEGATIVE)
+
+
+def lamps() -> Answer:
+    """Lamp 0 or 1 switches the answer; the autoencoder knows no lamp 0."""
 
     def model(inputs: Any) -> Array:
         lit = inputs["x0"][:, :2].max(axis=1) > 0
         return np.where(lit[:, None], [0.0, 1.0], [1.0, 0.0])
 
-    answer = with_autoencoder(model, lambda rows: rows * known, instance)
-    negative = CemParams(find=Contrasts.PERTINENT_NEGATIVE)
-    lamps = [explain(classes(instance), answer, told(negative, gamma)).negative for gamma in (0.0, 1.0)]
-    assert [lamp and lamp.segments for lamp in lamps] == [(0,), (1,)]
+    return with_autoencoder(model, lambda rows: rows * [0.0, 1.0, 1.0], LAMPS)
+
+
+def test_of_sets_of_one_size_the_reconstructed_one_is_taken():
+    """Lamp 0 comes first, and lamp 1 is usual."""
+    found = [explain(classes(LAMPS), lamps(), told(SWITCHED, gamma)).negative for gamma in (0.0, 1.0)]
+    assert [negative and negative.segments for negative in found] == [(0,), (1,)]
+
+
+def test_what_was_found_is_not_lost_when_the_autoencoder_cannot_be_asked_any_more():
+    """One row too few for the question which of two single lamps is usual: one of them, labelled partial."""
+    keys: set[bytes] = set()
+    answer = lamps()
+
+    def noting(query: Query) -> Reply:
+        keys.update(query.model.encode() + key for key in query.rows.keys())
+        return answer(query)
+
+    explain(classes(LAMPS), noting, told(SWITCHED, 1.0))
+    found = explain(classes(LAMPS), answer, told(SWITCHED, 1.0), budget=len(keys) - 1)
+    assert not found.complete
+    assert found.negative is not None
+    assert len(found.negative.segments) == 1
 
 
 def table(columns: int) -> Instance:
@@ -200,7 +221,9 @@ def test_a_move_is_not_shortened_into_what_is_unusual():
     """Usual are multiples of two deviations: 2 is farther than the shortest, 1.125, and is taken."""
     instance = table(6)
     params = replace(
-        CemParams(find=Contrasts.PERTINENT_NEGATIVE), gradient=GradientEstimate.SEARCH, feature_range=(-15, 15)
+        CemParams(find=Contrasts.PERTINENT_NEGATIVE),
+        gradient=GradientEstimate.SEARCH,
+        feature_range=(-15, 15),
     )
     answer = with_autoencoder(stump, lambda rows: 6 * np.rint(rows / 6), instance)
     moved = []

@@ -13,14 +13,14 @@ import grpc
 import numpy as np
 import pytest
 import trustme
-import whybox
 from google.rpc import code_pb2
+from tests.wire import examples
+from tests.wire.recorder import Recorder, abort, serving
+
+import whybox
 from whybox.channel import REQUEST_ID
 from whybox.v1 import explain_pb2
 from whybox.wire import CHUNK_BYTES
-
-from tests.wire import examples
-from tests.wire.recorder import Recorder, abort, serving
 
 X = np.zeros(4, np.float32)
 FILE = b"an ONNX file" * 200_000  # 2.4 MB: three chunks

@@ -8,9 +8,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import whybox
-
 from tests.wire.recorder import Recorder, serving
+
+import whybox
 
 
 class EmbeddedServer:

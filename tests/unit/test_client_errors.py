@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+
 import whybox
 from whybox import ExplainError
 from whybox.cli.report import block

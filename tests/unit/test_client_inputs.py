@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
 from whybox import ExplainError
 from whybox.inputs import instance, instances
 from whybox.tensors import from_tensor

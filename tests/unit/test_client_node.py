@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from google.rpc import code_pb2
-
 from tests.wire.recorder import Recorder, abort, serving
 
 FOLDER = Path(__file__).parents[2] / "clients" / "node"

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from whybox import ExplainError
 from whybox.descriptors import enum_name, enum_names
 from whybox.params import from_text, set_method

@@ -14,11 +14,11 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from tests.wire import examples
+
 from whybox import ExplainError, Explanation, views
 from whybox.tensors import to_tensor
 from whybox.v1 import explain_pb2, explanation_pb2, model_pb2, tensor_pb2
-
-from tests.wire import examples
 
 MESSAGES = {
     views.Target: explanation_pb2.Target,

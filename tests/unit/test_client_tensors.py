@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+
 from whybox import ExplainError
 from whybox.tensors import DTYPES, from_tensor, to_tensor
 from whybox.v1 import tensor_pb2

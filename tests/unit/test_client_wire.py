@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.wire.examples import GOLDEN
+from tests.wire.golden import encoded, file_of
+
 from whybox import ExplainError, ModelSpec
 from whybox.inputs import instance
 from whybox.v1 import explain_pb2, spec_pb2
 from whybox.wire import CHUNK_BYTES, Ask, explain_request, model_ref, target_choice, upload
-
-from tests.wire.examples import GOLDEN
-from tests.wire.golden import encoded, file_of
 
 X = [instance(np.zeros(2))]
 

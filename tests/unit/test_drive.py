@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from whybox_server.core.errors import BudgetSpent, ModelFailed
 from whybox_server.core.query import Query, Reply
 from whybox_server.core.rows import Samples

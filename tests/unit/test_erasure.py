@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.answering import answering, instance_of, materialise, subject_of
+from tests.oracles import erasure as oracle
+
 from whybox_server.core.errors import BudgetSpent, InvalidRequest
 from whybox_server.core.explanation import Attribution
 from whybox_server.core.instance import Instance, Subject
@@ -19,9 +22,6 @@ from whybox_server.engine.drive import run
 from whybox_server.methods.erasure import ERASURE, ErasureParams
 from whybox_server.methods.flips import FlipSearch
 from whybox_server.perturb.options import Baseline, BaselineKind, Segmentation, SegmentationKind
-
-from tests.answering import answering, instance_of, materialise, subject_of
-from tests.oracles import erasure as oracle
 
 Outputs = Callable[[Array], Array]  # (n, segments) of zeros and ones -> (n, outputs)
 SEEDS = range(25)
@@ -351,7 +351,6 @@ def test_no_set_is_asked_twice_and_the_cost_is_a_bound(make, search: FlipSearch)
 
 
 @given(st.integers(0, 70), st.sampled_from([FlipSearch.GREEDY, FlipSearch.BEAM]), st.integers(0, 20))
-@settings(max_examples=80, deadline=None)
 def test_any_budget_gives_what_was_found_or_the_error(budget: int, search: FlipSearch, seed: int):
     """Drops that are given are right, the set's scores are its own, and a partial answer says so."""
     f = wild(seed)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.answering import instance_of, materialise
+
 from whybox_server.core.errors import InvalidRequest, MethodUnsupported
 from whybox_server.core.instance import Instance
 from whybox_server.core.rows import Array
 from whybox_server.core.spec import ImageSpec, Modality, TabularSpec, TextSpec, TimeSeriesSpec
 from whybox_server.perturb.hiding import Hiding, hide
 from whybox_server.perturb.options import Baseline, BaselineKind, Segmentation, SegmentationKind
-
-from tests.answering import instance_of, materialise
 
 Kind = SegmentationKind
 

@@ -8,6 +8,9 @@ from math import comb
 
 import numpy as np
 import pytest
+from tests.answering import Model, answering, instance_of, subject_of
+from tests.oracles.shapley import Game, by_orders, by_subsets
+
 from whybox_server.core.errors import BudgetSpent, InvalidRequest
 from whybox_server.core.explanation import Attribution
 from whybox_server.core.instance import Instance
@@ -18,9 +21,6 @@ from whybox_server.engine.drive import run
 from whybox_server.methods.coalitions import draw, fewest, plan
 from whybox_server.methods.kernel_shap import KERNEL_SHAP, KernelShapParams, question
 from whybox_server.perturb.options import Baseline, BaselineKind, Segmentation, SegmentationKind
-
-from tests.answering import Model, answering, instance_of, subject_of
-from tests.oracles.shapley import Game, by_orders, by_subsets
 
 
 def explain(

@@ -11,6 +11,8 @@ import pytest
 from sklearn.datasets import load_digits, load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
+from tests.oracles.lime import cosine_distance, lime_fit, weighted_ridge
+
 from whybox_server.core.errors import BudgetSpent, InvalidRequest
 from whybox_server.core.explanation import Attribution
 from whybox_server.core.instance import Instance, Subject
@@ -24,8 +26,6 @@ from whybox_server.methods.method import violations
 from whybox_server.methods.selection import FeatureSelection
 from whybox_server.perturb.laws import Discretizer
 from whybox_server.perturb.options import Baseline, BaselineKind, Segmentation, SegmentationKind
-
-from tests.oracles.lime import cosine_distance, lime_fit, weighted_ridge
 
 Model = Callable[[Array], Array]  # (n, *shape) -> (n, outputs)
 CONSTANT = Baseline(BaselineKind.CONSTANT)
@@ -476,6 +476,7 @@ def greedy(model: Model, pixels: Array, on: list[int], count: int) -> set[int]:
     return gone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sparse logistic regression", "tree"])
 def test_the_pixels_a_digit_classifier_reads_are_found(kind: str) -> None:
     """Recall of gold features at 10, digits 3 against 8, binarised, 30 test images (paper's section 5.2).

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.answering import instance_of, materialise
+from tests.oracles import meaningful_perturbation as oracle
+from tests.oracles import rise
+
 from whybox_server.core.rows import Array
 from whybox_server.core.spec import ImageSpec, Modality, ScoreKind
 from whybox_server.core.target import Link, Space, Targets
@@ -22,10 +26,6 @@ from whybox_server.methods.mask_players import halfway, noticed, seated
 from whybox_server.methods.zeroth_order import directions, probes, slopes
 from whybox_server.perturb.blending import Blending, blend
 from whybox_server.perturb.options import Baseline, BaselineKind
-
-from tests.answering import instance_of, materialise
-from tests.oracles import meaningful_perturbation as oracle
-from tests.oracles import rise
 
 SCORES = np.array([[2.0, -1.0, 0.5], [0.0, 3.0, 3.5]])
 

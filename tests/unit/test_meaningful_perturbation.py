@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.answering import Model, answering, instance_of, materialise, subject_of
+from tests.oracles.meaningful_perturbation import best_binary, objective, overlap
+
 from whybox_server.core.errors import BudgetSpent, InvalidRequest, MethodUnsupported
 from whybox_server.core.explanation import Mask
 from whybox_server.core.instance import Instance, Subject
@@ -21,9 +24,6 @@ from whybox_server.methods.meaningful_perturbation import (
 from whybox_server.methods.zeroth_order import directions, probes, slopes
 from whybox_server.perturb.blending import blend
 from whybox_server.perturb.options import Baseline, BaselineKind
-
-from tests.answering import Model, answering, instance_of, materialise, subject_of
-from tests.oracles.meaningful_perturbation import best_binary, objective, overlap
 
 BLACK = Baseline(BaselineKind.CONSTANT)
 SIDE, BLOCK = 32, 10
@@ -200,6 +200,7 @@ def test_half_of_the_evidence_leaves_no_trace_in_a_saturated_probability():
     assert margin[1] < 0.9 * margin[0]
 
 
+@pytest.mark.slow
 def test_a_detector_with_two_things_to_see_is_silenced_only_without_both():
     """The maximum of two planted cells: deletion hides both, preservation keeps the stronger one alone.
 

@@ -6,8 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.answering import Model, answering, instance_of, materialise, subject_of
+from tests.oracles.occlusion import occluded
+
 from whybox_server.core.errors import BudgetSpent, InvalidRequest
 from whybox_server.core.explanation import Attribution
 from whybox_server.core.instance import Instance
@@ -17,9 +20,6 @@ from whybox_server.core.spec import ImageSpec, Modality, TabularSpec, TextSpec, 
 from whybox_server.engine.drive import run
 from whybox_server.methods.occlusion import OCCLUSION, OcclusionParams
 from whybox_server.perturb.options import Baseline, BaselineKind, Segmentation, SegmentationKind
-
-from tests.answering import Model, answering, instance_of, materialise, subject_of
-from tests.oracles.occlusion import occluded
 
 Kind = SegmentationKind
 
@@ -137,7 +137,6 @@ def test_row_zero_is_the_instance_and_row_i_hides_part_i_minus_one():
         )
     )
 )
-@settings(max_examples=60, deadline=None)
 def test_windows_agree_with_the_slow_loop(case):
     """The oracle visits every window and element by itself; a nonlinear model, random baseline."""
     shape, (window, stride) = case

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
-
 from tests.models.graph import f32, model, node
+
 from whybox_server.core.errors import InvalidRequest, ModelRejected
 from whybox_server.core.spec import ScoreKind
 from whybox_server.core.target import Link

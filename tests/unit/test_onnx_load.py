@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from onnx import TensorProto
-
 from tests.models.graph import f32, model, node
+
 from whybox_server.core.errors import InputMismatch, InvalidRequest, ModelFailed, ModelRejected
 from whybox_server.core.query import Want
 from whybox_server.core.rows import Samples

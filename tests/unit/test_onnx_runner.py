@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from onnx import TensorProto
-
 from tests.models.graph import f32, model, node
+
 from whybox_server.core.errors import ModelFailed, ModelOutputInvalid
 from whybox_server.core.query import Want
 from whybox_server.core.rows import Array, Masked, Part, Rows, Samples, Texts

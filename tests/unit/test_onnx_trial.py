@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx import TensorProto
-
 from tests.models.graph import model, node
+
 from whybox_server.core.errors import ModelRejected
 from whybox_server.serving.onnx.trial import Bounds, trial
 
@@ -31,6 +31,7 @@ def growing(side: int) -> bytes:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 async def test_verdicts_of_the_child():
     """Four children at once: a good model passes, a file of text and two greedy models get their rules."""
     small = Bounds(memory_bytes=3 << 30)

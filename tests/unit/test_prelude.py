@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from onnx import TensorProto
-
 from tests.models.graph import model, node
+
 from whybox_server.core.query import Want
 from whybox_server.core.rows import Array, Masked, Part, Samples, Stacked, Windows
 from whybox_server.serving.lane import Mode, Slice

@@ -150,6 +150,7 @@ def test_values_of_a_linear_model_tend_to_their_expectation(centred):
     assert np.abs(expected).max() > 20 * found.standard_errors.max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("centred", [False, True])
 def test_standard_errors_are_those_of_the_masks(centred):
     """Deviation of (estimate - expectation) / error over 200 seeds and all places within [0.85, 1.15]."""

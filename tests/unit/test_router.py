@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from tests.models.graph import FLOAT, INT64, model, node
+
 from whybox_server.core.errors import InvalidRequest
 from whybox_server.core.query import Query, Reply
 from whybox_server.core.rows import Array, Samples
@@ -101,6 +102,12 @@ def test_a_model_of_other_rows_is_refused_by_the_parameter_that_names_it(made, w
     with pytest.raises(InvalidRequest, match=f"^cem.autoencoder: 'models/usual' does not take .*{why}"):
         route_to(Other("cem.autoencoder", "models/usual", opened), Mode.FAST, ROW)
     opened.close()
+
+
+def test_an_axis_of_length_one_is_no_detail(other: Other) -> None:
+    """An instance given alone may have one more; rows are written as they are, and would not fit."""
+    with pytest.raises(InvalidRequest, match=r"\(3,\) where the explained model takes float32 \(1, 3\)"):
+        route_to(other, Mode.FAST, {"x": ROW["x"][None]})
 
 
 def test_whole_numbers_that_are_fractions_to_the_explained_model_do_not_become_integers() -> None:

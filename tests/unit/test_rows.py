@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.answering import materialise
+
 from whybox_server.core.instance import Instance
 from whybox_server.core.rows import KEY_BYTES, Masked, Part, Rows, Samples, Stacked, Texts, Windows
 from whybox_server.core.spec import ModelSpec
-
-from tests.answering import materialise
 
 SEGMENTS = np.array([0, 0, 1, -1], dtype=np.int32)
 INSTANCE = np.array([1.0, 2.0, 3.0, 4.0], dtype=np.float32)
@@ -93,6 +93,34 @@ def test_samples_of_strings_and_numbers_are_written_and_keyed_together():
     instance = Instance({"s": np.array(["z"], object), "n": np.array([0.0])}, ModelSpec())
     found = materialise(rows.take(np.array([1, 0])), instance)
     assert found["s"].ravel().tolist() == ["b", "a"]
+
+
+def test_samples_of_numbers_have_equal_keys_exactly_when_all_their_inputs_are_equal():
+    """Inputs of any rank and layout, none at all of a row included; only the last two rows are equal."""
+    grid = np.arange(16.0).reshape(4, 2, 2)
+    grid[3] = grid[2]
+    flags = np.array([True, False, False, False])
+    inputs = {"a": grid, "b": flags, "c": np.zeros((4, 0)), "d": np.asfortranarray(grid[:, 0])}
+    first, second, third, fourth = Samples(inputs).keys()
+    assert len({first, second, third}) == 3
+    assert third == fourth
+    assert all(len(key) == KEY_BYTES for key in (first, second, third))
+    assert Samples(inputs).take(np.array([3, 0])).keys() == [fourth, first]
+    assert Samples({"a": grid[:0]}).keys() == []
+
+
+def test_sample_keys_do_not_mix_up_which_input_a_number_belongs_to():
+    """The same bytes in a row, cut elsewhere, read as another type or under another name: other rows."""
+    one = np.arange(3, dtype=np.float32)[None]
+    ways = [
+        {"a": one[:, :2], "b": one[:, 2:]},
+        {"a": one[:, :1], "b": one[:, 1:]},
+        {"a": one},
+        {"b": one},
+        {"a": one.view(np.int32)},
+        {"a": one[:, None]},
+    ]
+    assert len({Samples(way).keys()[0] for way in ways}) == len(ways)
 
 
 @pytest.mark.parametrize(

@@ -154,3 +154,11 @@ def test_patches_have_the_digests_of_their_values_and_places():
         replace(rows, rest={"y": np.array([8.0])}),
     ):
         assert not set(other.keys()) & set(rows.keys())
+
+
+def test_patches_of_words_have_the_digests_of_their_words():
+    """Objects are told apart by what they say, not by where they lie in memory."""
+    words = np.array([["ab"], ["".join(["a", "b"])], ["b"]], object)
+    rows = Patched("x", np.array(["z", "y"], object), np.zeros((3, 1), int), words, {})
+    first, second, third = rows.keys()
+    assert first == second != third

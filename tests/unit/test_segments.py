@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.answering import instance_of
+
 from whybox_server.core.errors import InvalidRequest
 from whybox_server.core.rows import Array
 from whybox_server.core.spec import ImageSpec, Modality, TabularSpec, TextSpec, TimeSeriesSpec
@@ -15,8 +17,6 @@ from whybox_server.perturb.options import Segmentation, SegmentationKind
 from whybox_server.perturb.picture import displayed
 from whybox_server.perturb.segments import contiguous
 from whybox_server.perturb.words import cut_text
-
-from tests.answering import instance_of
 
 Kind = SegmentationKind
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.answering import Model, answering, instance_of, subject_of
+from tests.oracles.shapley import by_subsets
+
 from whybox_server.core.errors import BudgetSpent, InvalidRequest
 from whybox_server.core.explanation import Attribution
 from whybox_server.core.instance import Instance
@@ -15,9 +18,6 @@ from whybox_server.methods import shapley_sampling as module
 from whybox_server.methods.shapley_sampling import SHAPLEY_SAMPLING, ShapleySamplingParams
 from whybox_server.methods.walks import merged, moments, rows_of
 from whybox_server.perturb.options import Baseline, BaselineKind
-
-from tests.answering import Model, answering, instance_of, subject_of
-from tests.oracles.shapley import by_subsets
 
 PLAYERS = 8
 

@@ -7,8 +7,12 @@ from math import log
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.answering import Model, answering, instance_of, materialise, subject_of
+from tests.models.sixteen import sixteen
+from tests.oracles import streak as oracle
+
 from whybox_server.core.errors import BudgetSpent, InvalidRequest
 from whybox_server.core.explanation import Regions
 from whybox_server.core.instance import Instance, Subject
@@ -23,10 +27,6 @@ from whybox_server.methods.method import violations
 from whybox_server.methods.sieves import thresholds, thresholds_at_most
 from whybox_server.methods.streak import STREAK, Strategy, StreakParams
 from whybox_server.perturb.options import Baseline, BaselineKind
-
-from tests.answering import Model, answering, instance_of, materialise, subject_of
-from tests.models.sixteen import sixteen
-from tests.oracles import streak as oracle
 
 Value = Callable[[Array], Array]  # (n, segments) of zeros and ones -> (n,)
 SEEDS = range(15)
@@ -307,7 +307,6 @@ def test_the_guarantee_is_the_formula_of_the_strategy():
 
 
 @given(st.integers(0, 80), st.sampled_from(Strategy), st.booleans())
-@settings(max_examples=60, deadline=None)
 def test_any_budget_gives_the_best_so_far_or_the_error(budget: int, strategy: Strategy, fill: bool):
     """Below three rows nothing can be said; every other answer is honest about what it is."""
     f = wild(3)

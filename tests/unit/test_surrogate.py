@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression, Ridge, lars_path
+from tests.oracles.lime import weighted_ridge
+
 from whybox_server.core.rows import Array
 from whybox_server.methods.selection import FeatureSelection, forward, highest_weights, lasso_path, select
 from whybox_server.methods.surrogate import Sparsity, fit
-
-from tests.oracles.lime import weighted_ridge
 
 
 def problem(seed: int, n: int = 60, d: int = 7, t: int = 2) -> tuple[Array, Array, Array]:
@@ -110,18 +110,18 @@ def test_a_constant_score_is_explained_by_its_intercept_alone() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("count", [1, 3, 6])
-def test_forward_selection_takes_the_best_next_feature(seed: int, count: int) -> None:
+def test_forward_selection_takes_the_best_next_feature(seed: int) -> None:
     """Oracle: one least-squares fit of scikit-learn per candidate, the best weighted R^2 wins."""
     features, weights, scores = problem(seed, t=1)
     chosen: list[int] = []
-    for _ in range(count):
+    for _ in range(6):
         quality = {}
         for j in set(range(features.shape[1])) - set(chosen):
             x = features[:, [*chosen, j]]
             quality[j] = LinearRegression().fit(x, scores, weights).score(x, scores, weights)
         chosen.append(max(quality, key=quality.__getitem__))
-    assert forward(*sums(features, weights, scores[:, 0]), count) == chosen
+    for count in (1, 3, 6):
+        assert forward(*sums(features, weights, scores[:, 0]), count) == chosen[:count]
 
 
 @pytest.mark.parametrize("seed", range(40))

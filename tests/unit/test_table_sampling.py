@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+
 from whybox_server.core.errors import InvalidRequest
 from whybox_server.core.instance import Instance
 from whybox_server.core.rows import Array

@@ -76,10 +76,10 @@ def test_questions_to_another_model_are_asked_apart_and_shared_too():
         except StopIteration as done:
             return done.value
 
-    found, sizes = driven(noting(together([asking_both(1.0), asking_both(2.0), asking([3.0])])))
-    assert found == [[1.0, -1.0], [2.0, -2.0], [3.0]]
-    assert models == ["", "models/other"]
-    assert sizes == [3, 2]
+    found, sizes = driven(noting(together([asking_both(1.0), asking_both(2.0), asking([3.0], [4.0])])))
+    assert found == [[1.0, -1.0], [2.0, -2.0], [3.0, 4.0]]
+    assert models == ["", "models/other", ""]
+    assert sizes == [3, 2, 1]
 
 
 def test_a_spent_budget_reaches_all_who_asked():

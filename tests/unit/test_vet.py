@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from onnx import ModelProto, NodeProto, StringStringEntryProto, TensorProto, helper, numpy_helper
-
 from tests.models.graph import f32, model, node
+
 from whybox_server.core.errors import ModelRejected, TooLarge
 from whybox_server.serving.onnx.vet import TRUSTED, UNTRUSTED, Limits, vet
 

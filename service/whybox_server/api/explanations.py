@@ -7,7 +7,8 @@ import dataclasses
 import typing
 from collections.abc import Callable
 from enum import Enum
-from typing import Any
+from types import UnionType
+from typing import Any, Union
 
 from whybox.render import html, png, text
 from whybox.v1 import explain_pb2, explain_pb2_grpc, explanation_pb2
@@ -128,22 +129,30 @@ def why_not(method: Method[Any, Any], spec: ModelSpec) -> str:
 
 def _parameter(params: type[Any], field: dataclasses.Field[Any]) -> explain_pb2.ParameterInfo:
     about: About = field.metadata["about"]
-    hint = typing.get_type_hints(params)[field.name]
-    options = [option for option in typing.get_args(hint) or (hint,) if option is not type(None)]
-    kind = options[0]
-    info = explain_pb2.ParameterInfo(
-        name=field.name, type=TYPE_NAMES.get(kind, "ints"), default=about.unset, summary=about.summary
-    )
+    kind = kind_of(typing.get_type_hints(params)[field.name])
+    info = explain_pb2.ParameterInfo(name=field.name, default=about.unset, summary=about.summary)
     if isinstance(kind, type) and issubclass(kind, Enum):
         info.type = "choice"
         info.choices.extend(str(member.value) for member in kind)
+    else:
+        info.type = TYPE_NAMES.get(kind, "tensor")
     return info
+
+
+def kind_of(hint: Any) -> Any:
+    """What a parameter holds, whether it may be left out or not; of several numbers, `tuple[number, ...]`."""
+    if typing.get_origin(hint) in (Union, UnionType):
+        return next(option for option in typing.get_args(hint) if option is not type(None))
+    return hint
 
 
 TYPE_NAMES: dict[Any, str] = {
     int: "int",
     float: "float",
     bool: "bool",
+    str: "text",
+    tuple[int, ...]: "ints",
+    tuple[float, ...]: "floats",
     Segmentation: "segmentation",
     Baseline: "baseline",
 }

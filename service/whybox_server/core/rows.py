@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -148,8 +149,7 @@ class Samples:
             b"samples",
             *(f"{n}|{a.dtype.str}|{a.shape[1:]}".encode() for n, a in sorted(self.inputs.items())),
         )
-        columns = [list(map(raw_bytes, array)) for _, array in sorted(self.inputs.items())]
-        return [digest(head, *row) for row in zip(*columns, strict=True)]
+        return row_digests(head, *(array for _, array in sorted(self.inputs.items())))
 
     def write(self, at: Array, out: Buffers) -> None:
         for name, array in self.inputs.items():
@@ -248,6 +248,15 @@ def digests(recipe: bytes, bits: Array) -> list[bytes]:
         state.update(raw[lo : lo + width])
         found.append(state.digest())
     return found
+
+
+def row_digests(recipe: bytes, *arrays: Array) -> list[bytes]:
+    """A digest per row of arrays, (n, *shape) each; the recipe tells their dtypes and shapes."""
+    if any(array.dtype.kind in "OUS" for array in arrays):
+        return [digest(recipe, *map(raw_bytes, row)) for row in zip(*arrays, strict=True)]
+    # Rows of numbers are all equally long, and the recipe says where one input's bytes end.
+    rows = [np.ascontiguousarray(array).reshape(len(array), prod(array.shape[1:])) for array in arrays]
+    return digests(recipe, np.hstack([row.view(np.uint8) for row in rows]))
 
 
 def described(array: Array) -> Sequence[bytes]:

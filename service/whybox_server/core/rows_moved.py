@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whybox_server.core.rows import Array, Buffers, described, digest, digests, raw_bytes
+from whybox_server.core.rows import Array, Buffers, described, digest, digests, row_digests
 
 CHUNK_CELLS = 2**20  # elements built at once: 8 MB in float64, of which some copies are held
 
@@ -136,7 +136,7 @@ class Picked:
             ),
             *of_rest(self.rest),
         )
-        return [digest(recipe, raw_bytes(state)) for state in self.states.astype("<i4")]
+        return row_digests(recipe, self.states.astype("<i4"))
 
     def write(self, at: Array, out: Buffers) -> None:
         for part in self.parts:

@@ -13,7 +13,7 @@ from math import prod
 
 import numpy as np
 
-from whybox_server.core.rows import Array, Buffers, described, digest, digests, raw_bytes
+from whybox_server.core.rows import Array, Buffers, described, digest, digests, row_digests
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,11 +136,7 @@ class Patched:
             repr(self.values.shape[1:]).encode(),
             *(piece for name in sorted(self.rest) for piece in (name.encode(), *described(self.rest[name]))),
         )
-        starts = np.ascontiguousarray(self.starts.astype("<i4"))
-        return [
-            digest(recipe, raw_bytes(start), raw_bytes(values))
-            for start, values in zip(starts, self.values, strict=True)
-        ]
+        return row_digests(recipe, self.starts.astype("<i4"), self.values)
 
     def write(self, at: Array, out: Buffers) -> None:
         buffer, size = out[self.name], self.values.shape[1:]

@@ -33,6 +33,7 @@ from whybox_server.engine.catalogue import Catalogue
 from whybox_server.engine.events import Events, Finished, Started
 from whybox_server.engine.inputs import arrays_of
 from whybox_server.engine.meter import Meter
+from whybox_server.engine.paths import paths_in_request
 from whybox_server.engine.router import AS_VALUES, Other, Route, Router, route_to
 from whybox_server.engine.session import drive
 from whybox_server.engine.task import Answer, ExplainTask, Given, Plan, Progress, Provenance, Update
@@ -203,7 +204,8 @@ class Explainer:
             router = Router(desks, {name: route.names for name, route in one.routes.items()})
             meter = Meter(router, usage, self.pool, self.clock, call.task.max_queries, call.deadline)
             try:
-                return await drive(steps, meter, self.pool, usage)
+                with paths_in_request(call.task.method):
+                    return await drive(steps, meter, self.pool, usage)
             except BudgetSpent as spent:
                 if self.clock() < call.deadline:
                     raise
@@ -229,7 +231,8 @@ def prepare(call: Call, index: int, given: Given) -> Prepared:
             alternatives=", ".join(others),
         )
     rng = np.random.default_rng(task.seed)
-    prepared = task.method.prepare(subject, task.params, rng)
+    with paths_in_request(task.method):
+        prepared = task.method.prepare(subject, task.params, rng)
     flow = Flow(f"{call.request_id}/{index}", Usage())
     routes = {"": Route(model.lane(Want.SCORES, task.mode, arrays), {})}
     routes |= {other.name: route_to(other, task.mode, arrays) for other in call.others}

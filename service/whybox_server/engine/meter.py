@@ -61,8 +61,7 @@ class Meter:
     async def predict(self, query: Query) -> Reply:
         """Raises BudgetSpent when the query does not fit any more, or time runs out while it waits."""
         loop = asyncio.get_running_loop()
-        keys = await loop.run_in_executor(self.pool, query.rows.keys)
-        fresh = of_model(query.model, keys) - self._seen
+        keys, fresh = await loop.run_in_executor(self.pool, self._told_apart, query)
         if self.limit and len(self._seen) + len(fresh) > self.limit:
             raise BudgetSpent(needed=len(fresh), left=self.limit - len(self._seen))
         remaining = None if self.deadline is None else self.deadline - self.clock()
@@ -76,3 +75,8 @@ class Meter:
                 return await self.below.predict(replace(query, rows=Keyed(query.rows, keys)))
         except TimeoutError as late:
             raise BudgetSpent(needed=len(fresh), left=0) from late
+
+    def _told_apart(self, query: Query) -> tuple[list[bytes], set[bytes]]:
+        """Digests of all rows, and those never asked before. Takes long for many rows: not on the loop."""
+        keys = query.rows.keys()
+        return keys, of_model(query.model, keys) - self._seen

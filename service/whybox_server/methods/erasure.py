@@ -17,7 +17,7 @@ from whybox_server.core.query import Steps
 from whybox_server.core.rows import Array
 from whybox_server.core.spec import Modality
 from whybox_server.core.target import TINY_PROBABILITY, Chosen, Space
-from whybox_server.methods.decision import by_half, decision, decides
+from whybox_server.methods.decision import by_half, decides, decision
 from whybox_server.methods.flips import FlipSearch, flip_set, most_sets
 from whybox_server.methods.method import Cost, Method, Rng, param
 from whybox_server.methods.subsets import EMPTY, Read, Sets, one_background

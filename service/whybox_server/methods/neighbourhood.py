@@ -117,7 +117,7 @@ class Masks:
         return self._all() if self.exact(n) else n
 
     def sample(self, n: int, rng: Rng) -> Sample:
-        """n rows, or every mask over every background, with the counts expected among n rows."""
+        """N rows, or every mask over every background, with the counts expected among n rows."""
         if self.exact(n):
             masks, choice, expected = self._enumerated(n, rng)
             return Sample(self.hiding.rows(masks, choice), masks, distance(masks), expected, exact=True)
@@ -159,7 +159,7 @@ class Masks:
             removed = rng.integers(1, d + 1, size=(draws, 1))
             masks = rng.permuted(np.arange(d) >= removed, axis=1)
         else:
-            masks = rng.random((draws, d)) < 0.5  # noqa: PLR2004 a fair coin
+            masks = rng.random((draws, d)) < 0.5
         if self.paired:
             masks = np.stack([masks, ~masks], axis=1).reshape(-1, d)
         return np.vstack([np.ones((1, d), dtype=bool), masks[: n - 1]])
@@ -195,14 +195,14 @@ class Draws:
     def segmentation(self) -> str:
         return self.table.cut
 
-    def exact(self, n: int) -> bool:  # noqa: ARG002 values are drawn, so there is always another row
+    def exact(self, n: int) -> bool:
         return False
 
     def size(self, n: int) -> int:
         return n
 
     def sample(self, n: int, rng: Rng) -> Sample:
-        """n rows; the distance is Euclidean on the features."""
+        """N rows; the distance is Euclidean on the features."""
         rows, features = self.table.draw(n, rng)
         distances = np.linalg.norm(features - features[0], axis=1)
         return Sample(rows, features, distances, np.ones(n), exact=False)

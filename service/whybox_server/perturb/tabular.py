@@ -48,7 +48,7 @@ class Table:
         return Units(main, self.instance.inputs[main].shape, names, column_numbers(self.instance.inputs))
 
     def draw(self, n: int, rng: Rng) -> tuple[Samples, Array]:
-        """n rows, the instance first, and their features, (n, columns) float64."""
+        """N rows, the instance first, and their features, (n, columns) float64."""
         features = np.tile(self.origin, (n, 1))
         inputs = {}
         for name, numbers in column_numbers(self.instance.inputs).items():

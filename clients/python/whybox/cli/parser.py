@@ -11,6 +11,7 @@ Explains what a model says: which parts of an instance speak for an answer, and 
   whybox plan    --model net.onnx --input dog.png --method occlusion --param window=32
   whybox methods --for net.onnx
   whybox serve   --models ./models --listen 127.0.0.1:50051
+  whybox differentiate net.onnx -o net.grad.onnx
 """
 
 EXPLAIN = """\
@@ -54,6 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_server(methods)
     _add_server(commands.add_parser("models", help="list the models of the server"))
+    _add_differentiate(commands.add_parser("differentiate", help="write a model's gradient as an ONNX model"))
     commands.add_parser("serve", help="start a server; see `whybox serve --help`", add_help=False)
     return parser
 
@@ -80,6 +82,18 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
         "--spec", metavar="FILE", help='JSON of what the tensors mean: {"modality": "image", "layout": "CHW"}'
     )
     _add_server(parser)
+
+
+def _add_differentiate(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Writes a model that also computes the gradient of a weighted sum of its outputs. The weights are "
+        "one more input, the gradient is one more output; all operators are standard ONNX."
+    )
+    add = parser.add_argument
+    add("file", metavar="MODEL.onnx", help="the model; it is not changed")
+    add("-o", "--output", required=True, metavar="FILE", help="where the gradient model is written")
+    add("--wrt", metavar="TENSOR", help="differentiate with respect to this (default: the only real input)")
+    add("--of", metavar="TENSOR", help="differentiate this (default: the first real output)")
 
 
 def _add_server(parser: argparse.ArgumentParser) -> None:

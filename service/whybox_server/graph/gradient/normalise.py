@@ -19,9 +19,16 @@ from whybox_server.core.errors import MethodUnsupported
 from whybox_server.graph.gradient.facts import Value
 from whybox_server.graph.gradient.fold import fold
 from whybox_server.graph.gradient.node import STANDARD
-from whybox_server.graph.walk import SMALL_TENSOR_BYTES, holds_large_tensor, real_inputs, without_weights
+from whybox_server.graph.walk import (
+    SMALL_TENSOR_BYTES,
+    holds_large_tensor,
+    input_like,
+    real_inputs,
+    without_weights,
+)
 
 OLDEST, NEWEST = 18, 21  # below, operators differ; above, GPU kernels are missing
+FREE_INITIALIZERS = 4  # IR version since which an initializer need not be an input
 LARGEST_FILE = 2**31 - 1  # bytes that protobuf can write
 
 Known = Callable[[NodeProto, int], bool]
@@ -45,7 +52,9 @@ def normalise(model: ModelProto, keep: Collection[Value], known: Known) -> Norma
     weights = tuple(_large(model))
     inputs = tuple(entry.name for entry in real_inputs(model.graph))
     try:
-        work = _converted(inliner.inline_local_functions(without_weights(model)))
+        bare = without_weights(model)
+        _keep_inputs(bare, {*inputs, *(tensor.name for tensor in weights)})
+        work = _converted(inliner.inline_local_functions(bare))
         work = _expanded(work, known)
         fold(work, {*keep, *(entry.name for entry in work.graph.output)})
         work = infer_shapes(work, data_prop=True, strict_mode=True)
@@ -60,10 +69,15 @@ def restore(model: ModelProto, normal: Normal) -> None:
     """In place: the weights that are needed become initializers again, the other inputs stay."""
     read = {name for node in model.graph.node for name in node.input}
     aside = {tensor.name for tensor in normal.weights}
-    own = [entry for entry in model.graph.input if entry.name not in aside]
-    del model.graph.input[:]
-    model.graph.input.extend(own)
+    _keep_inputs(model, {entry.name for entry in model.graph.input} - aside)
     model.graph.initializer.extend(tensor for tensor in normal.weights if tensor.name in read)
+
+
+def _keep_inputs(model: ModelProto, names: Collection[Value]) -> None:
+    """In place. Old files list their initializers as inputs too."""
+    kept = [entry for entry in model.graph.input if entry.name in names]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
 
 
 def opset_of(model: ModelProto) -> int:
@@ -90,6 +104,7 @@ def _converted(model: ModelProto) -> ModelProto:
     if not opset:
         model.opset_import.append(helper.make_opsetid("", wanted))
     elif opset != wanted:
+        model.ir_version = max(model.ir_version, FREE_INITIALIZERS)
         try:
             model = convert_version(model, wanted)
         except (ConvertError, RuntimeError, ValueError) as error:
@@ -111,7 +126,25 @@ def _expanded(model: ModelProto, known: Known) -> ModelProto:
     }
     if not ops:
         return model
-    return inliner.inline_selected_functions(model, sorted(ops), inline_schema_functions=True)
+    typed = infer_shapes(model)
+    for node in typed.graph.node:
+        if (node.domain, node.op_type) in ops:
+            _write_defaults(node, opset)
+    known_already = {entry.name for entry in typed.graph.input}
+    typed.graph.value_info.extend(
+        input_like(tensor, tensor.name)
+        for tensor in typed.graph.initializer
+        if tensor.name not in known_already
+    )  # the inliner looks for the types of constants there
+    return inliner.inline_selected_functions(typed, sorted(ops), inline_schema_functions=True)
+
+
+def _write_defaults(node: NodeProto, opset: int) -> None:
+    """In place: attributes left to their defaults, which bodies refer to and the inliner does not know."""
+    given = {entry.name for entry in node.attribute}
+    for name, entry in defs.get_schema(node.op_type, opset).attributes.items():
+        if name not in given and entry.default_value.name:
+            node.attribute.append(entry.default_value)
 
 
 def _has_body(node: NodeProto, opset: int) -> bool:

@@ -136,6 +136,9 @@ class Desk:
         """Fetch rows nobody is fetching, then wait for those that others are; positions to try again."""
         identities = sheet.identities(at)
         free, taken = self._layers.flights.find(identities)
+        if free and not taken:
+            await self._lead(sheet, at, identities)
+            return at[:0]
         if free:
             await self._lead(sheet, at[free], [identities[i] for i in free])
         again = [at[:0]]

@@ -50,6 +50,8 @@ class Flights:
 
     def find(self, identities: Sequence[bytes]) -> tuple[list[int], dict[Flight, list[int]]]:
         """Positions of the rows nobody is asking, and of the others by their flight."""
+        if self._by_identity.keys().isdisjoint(identities):
+            return list(range(len(identities))), {}
         free: list[int] = []
         taken: dict[Flight, list[int]] = {}
         for position, flight in enumerate(map(self._by_identity.get, identities)):

@@ -33,10 +33,10 @@ class Distinct:
 def distinct(fingerprint: bytes, rows: Rows) -> Distinct:
     """Find the different rows. Costs about a microsecond a row: call it off the event loop."""
     keys = rows.keys()
+    if len(set(keys)) == len(keys):
+        return Distinct([fingerprint + key for key in keys], None, None, None)
     numbers = dict.fromkeys(keys)
     identities = [fingerprint + key for key in numbers]
-    if len(identities) == len(keys):
-        return Distinct(identities, None, None, None)
     number_of = dict(zip(numbers, range(len(numbers)), strict=True))
     inverse = np.fromiter(map(number_of.__getitem__, keys), np.intp, len(keys))  # (n,)
     _, first, repeats = np.unique(inverse, return_index=True, return_counts=True)

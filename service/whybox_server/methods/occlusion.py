@@ -130,8 +130,10 @@ def unvisited(parts: Hiding | Sliding, asked: int) -> tuple[str, ...]:
         return ()
     what = "windows" if isinstance(parts, Sliding) else "segments"
     return (
-        f"the budget ended the work: {missing} of {parts.count} {what} were not visited and count as 0; "
-        "raise max_queries or the deadline",
+        (
+            f"the budget ended the work: {missing} of {parts.count} {what} were not visited and count as 0; "
+            "raise max_queries or the deadline"
+        ),
     )
 
 

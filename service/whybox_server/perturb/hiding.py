@@ -119,8 +119,10 @@ def never_varied(parts: tuple[Part, ...], names: tuple[str, ...]) -> tuple[str, 
     shown = ", ".join(names[i] for i in same[:NAMES_IN_A_WARNING])
     more = ", ..." if len(same) > NAMES_IN_A_WARNING else ""
     return (
-        f"{len(same)} of {len(names)} segments equal the baseline, so hiding them changes nothing "
-        f"({shown}{more}); another baseline may show more",
+        (
+            f"{len(same)} of {len(names)} segments equal the baseline, so hiding them changes nothing "
+            f"({shown}{more}); another baseline may show more"
+        ),
     )
 
 

@@ -42,7 +42,7 @@ def channels_named(channels: int, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def span_names(span: Array) -> tuple[str, ...]:
-    """ "steps 0-4" for every span; `span` is the span of each step, ascending."""
+    """Names such as "steps 0-4", one for every span; `span` is the span of each step, ascending."""
     starts = np.searchsorted(span, np.arange(span[-1] + 1), side="left")
     stops = np.append(starts[1:], len(span))
     return tuple(

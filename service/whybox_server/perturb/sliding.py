@@ -161,5 +161,5 @@ def refuse_misfits(places: Sequence[int], sides: Sequence[int], steps: Sequence[
 
 
 def times(numbers: Sequence[int]) -> str:
-    """ "15 x 15"."""
+    """Numbers as in "15 x 15"."""
     return " x ".join(map(str, numbers))

@@ -163,6 +163,14 @@ CASES: dict[str, list[Case]] = FLAT | {
         case("y = Gemm(x, b)", x=normal(3, 4), b=normal(4, 5)),
         case("y = Gemm(x, b, c)", x=normal(3, 4), b=normal(4, 5), c=np.array(0.5)),
     ],
+    "Einsum": [
+        case('y = Einsum<equation="bij,bjk->bik">(x, b)', x=normal(2, 3, 4), b=normal(2, 4, 5)),
+        case('y = Einsum<equation="bhwc, hkc -> bhwk">(x, b)', x=normal(2, 3, 2, 4), b=normal(3, 5, 4)),
+        case('y = Einsum<equation="ij,jk">(x, b)', x=normal(3, 4), b=normal(4, 2)),
+        case('y = Einsum<equation="ij,k->k">(x, b)', x=normal(3, 4), b=normal(5)),
+        case('y = Einsum<equation="i,i,ij->j">(x, b, c)', x=normal(3), b=normal(3), c=normal(3, 4)),
+        case('y = Einsum<equation="ijk->ki">(x)', x=normal(2, 3, 4)),
+    ],
     "Conv": [
         conv("pads=[1, 1, 1, 1]", SPATIAL, normal(5, 4, 3, 3), bias=True),
         conv("", SPATIAL, normal(5, 4, 1, 1)),
@@ -211,6 +219,12 @@ CASES: dict[str, list[Case]] = FLAT | {
         pool("AveragePool", "kernel_shape=[3, 2], pads=[0, 0, 1, 1]", SPATIAL, sized=True),
         pool(
             "AveragePool", "kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1", normal(2, 3, 8, 6), sized=True
+        ),
+        pool(
+            "AveragePool",
+            "kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 0, 1], ceil_mode=1, count_include_pad=1",
+            normal(2, 3, 8, 6),
+            sized=True,
         ),
     ],
     "GlobalAveragePool": unary("GlobalAveragePool", x=normal(2, 3, 4, 5)),
@@ -284,6 +298,7 @@ CASES: dict[str, list[Case]] = FLAT | {
         case("y = Slice(x, s, e, a)", x=normal(2, 5, 4), s=ints(1), e=ints(4), a=ints(1)),
         case("y = Slice(x, s, e, a)", x=normal(2, 5, 4), s=ints(-3, 0), e=ints(2**63 - 1, -1), a=ints(-2, 2)),
         case("y = Slice(x, s, e)", x=normal(3, 5), s=ints(1, 2), e=ints(99, 99)),
+        case("y = Slice(x, s, e, a)", x=normal(3, 5), s=ints(3), e=ints(1), a=ints(1)),
         case(
             "y = Slice(x, s, e, a, t)",
             x=normal(9, 5),

@@ -6,6 +6,7 @@ No runtime has double precision kernels for convolutions and pools, and central 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from onnx import ModelProto
@@ -127,8 +128,16 @@ class Pad(op_pad.Pad_18):
 OURS = [BatchNormalization, ConvTranspose, Erf, Gelu, LRN, MaxPool, Pad]
 
 
-def run(model: ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """All outputs by name."""
+Arrays = Mapping[str, np.ndarray]
+
+
+def evaluator(model: ModelProto) -> Callable[[Arrays], dict[str, np.ndarray]]:
+    """A function from inputs to all outputs by name."""
     names = [entry.name for entry in model.graph.output]
-    results = ReferenceEvaluator(model, new_ops=OURS).run(names, feeds)
-    return dict(zip(names, results, strict=True))
+    reference = ReferenceEvaluator(model, new_ops=OURS)
+    return lambda feeds: dict(zip(names, reference.run(names, dict(feeds)), strict=True))
+
+
+def run(model: ModelProto, feeds: Arrays) -> dict[str, np.ndarray]:
+    """All outputs by name, once."""
+    return evaluator(model)(feeds)

@@ -235,6 +235,46 @@ def test_what_has_no_gradient_says_why(body, said):
         differentiate(net(body, {"x": (2, 3)}, weights))
 
 
+@pytest.mark.parametrize("opset", [15, 18])
+def test_operators_of_other_domains_are_named_with_their_domain(opset):
+    """On the path they are refused; beside it they do not matter."""
+    model = net("a = MatMul(x, w) y = Relu(a)", {"x": ("n", 3)}, {"w": normal(3, 2)}, opset=opset)
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    model.graph.node.append(helper.make_node("QuickGelu", ["x"], ["beside"], domain="com.microsoft"))
+    assert [node.op_type for node in differentiate(model).graph.node[:2]] == ["MatMul", "Relu"]
+    model.graph.node[0].op_type, model.graph.node[0].domain = "FusedMatMul", "com.microsoft"
+    with pytest.raises(MethodUnsupported, match=r"no gradient rule for com\.microsoft\.FusedMatMul"):
+        differentiate(model)
+
+
+@pytest.mark.parametrize("op", ["Gelu", "NoSuchThing"])
+def test_an_operator_that_its_opset_lacks_is_named(op):
+    """Such a file is not valid; which node it is helps most."""
+    model = net("y = Relu(x)", {"x": ("n", 3)}, {})
+    model.graph.node[0].op_type = op
+    with pytest.raises(
+        MethodUnsupported, match=f"node 'y': there is no gradient rule for {op}, which ONNX lacks"
+    ):
+        differentiate(model)
+
+
+def test_branches_beside_the_path_keep_the_weights_they_read():
+    """Subgraphs read from outside by name; w is large enough to be set aside."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 18]> g (float[n, 40] x, bool c) => (float[n, 40] y, float[40, 50] z) {'
+        "y = Tanh(x) z = If<then_branch = t () => (float[40, 50] q) { q = Identity(w) },"
+        " else_branch = e () => (float[40, 50] r) { r = Neg(w) }>(c) }"
+    )
+    model.graph.initializer.append(onnx.numpy_helper.from_array(normal(40, 50).astype(np.float32), "w"))
+    gradient = differentiate(model)
+    assert [entry.name for entry in gradient.graph.input] == ["x", "c", SEED]
+    session = ort.InferenceSession(gradient.SerializeToString(), providers=["CPUExecutionProvider"])
+    x = np.zeros((2, 40), np.float32)
+    z, dx = session.run(["z", RESULT], {"x": x, "c": np.array(False), SEED: x + 3})
+    np.testing.assert_array_equal(z, -normal(40, 50).astype(np.float32))
+    np.testing.assert_array_equal(dx, x + 3)
+
+
 def test_trees_are_piecewise_constant():
     """Whatever the attributes say: the name is enough."""
     node = helper.make_node("TreeEnsembleRegressor", ["x"], ["y"], domain="ai.onnx.ml", n_targets=1)

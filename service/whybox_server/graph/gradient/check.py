@@ -63,7 +63,9 @@ def _offences(proto: NodeProto, path: Path, facts: Facts, table: Table) -> Itera
 
 
 def _operator(node: NodeProto, version: int) -> str:
-    return f"{node.op_type}-{version}" if node.domain in STANDARD else f"{node.domain}.{node.op_type}"
+    if node.domain not in STANDARD:
+        return f"{node.domain}.{node.op_type}"
+    return f"{node.op_type}-{version}" if version else f"{node.op_type}, which ONNX lacks at this opset"
 
 
 def _vague(node: Node, path: Path, facts: Facts) -> str:

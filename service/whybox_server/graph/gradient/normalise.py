@@ -19,17 +19,18 @@ from whybox_server.core.errors import MethodUnsupported
 from whybox_server.graph.gradient.facts import Value
 from whybox_server.graph.gradient.fold import fold
 from whybox_server.graph.gradient.node import STANDARD
+from whybox_server.graph.gradient.path import version_of
 from whybox_server.graph.walk import (
     SMALL_TENSOR_BYTES,
     holds_large_tensor,
     input_like,
+    reads,
     real_inputs,
     without_weights,
 )
 
 OLDEST, NEWEST = 18, 21  # below, operators differ; above, GPU kernels are missing
 FREE_INITIALIZERS = 4  # IR version since which an initializer need not be an input
-LARGEST_FILE = 2**31 - 1  # bytes that protobuf can write
 
 Known = Callable[[NodeProto, int], bool]
 
@@ -58,7 +59,7 @@ def normalise(model: ModelProto, keep: Collection[Value], known: Known) -> Norma
         work = _expanded(work, known)
         fold(work, {*keep, *(entry.name for entry in work.graph.output)})
         work = infer_shapes(work, data_prop=True, strict_mode=True)
-    except (InferenceError, checker.ValidationError) as error:
+    except (InferenceError, checker.ValidationError, RuntimeError) as error:
         raise MethodUnsupported(
             f"the graph is not valid ONNX, so that it cannot be differentiated: {error}"
         ) from error
@@ -67,7 +68,7 @@ def normalise(model: ModelProto, keep: Collection[Value], known: Known) -> Norma
 
 def restore(model: ModelProto, normal: Normal) -> None:
     """In place: the weights that are needed become initializers again, the other inputs stay."""
-    read = {name for node in model.graph.node for name in node.input}
+    read = {name for node in model.graph.node for name in reads(node)}
     aside = {tensor.name for tensor in normal.weights}
     _keep_inputs(model, {entry.name for entry in model.graph.input} - aside)
     model.graph.initializer.extend(tensor for tensor in normal.weights if tensor.name in read)
@@ -112,7 +113,8 @@ def _converted(model: ModelProto) -> ModelProto:
                 f"the model's opset {opset} cannot be converted to {wanted}: {error}; export it with an opset "
                 f"from {OLDEST} to {NEWEST}"
             ) from error
-    model.ir_version = max(model.ir_version, helper.find_min_ir_version_for(model.opset_import))
+    needed = helper.find_min_ir_version_for(model.opset_import, ignore_unknown=True)
+    model.ir_version = max(model.ir_version, needed)
     return model
 
 
@@ -148,7 +150,7 @@ def _write_defaults(node: NodeProto, opset: int) -> None:
 
 
 def _has_body(node: NodeProto, opset: int) -> bool:
-    if not defs.has(node.op_type):
+    if not version_of(node, opset):
         return False
     schema: Any = defs.get_schema(node.op_type, opset)  # its type stub lacks what follows
     return bool(schema.has_function or schema.has_context_dependent_function)

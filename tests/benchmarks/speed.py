@@ -16,6 +16,7 @@ from PIL import Image
 from tests.benchmarks import nets
 from tests.benchmarks.raw import Raw, Setting, masked_rows
 from tests.benchmarks.row import Row, at_least, at_most
+from tests.e2e.serving import running
 
 import whybox
 
@@ -40,7 +41,7 @@ def raw_small() -> Raw:
 @contextmanager
 def warm(model: bytes) -> Iterator[whybox.Client]:
     """A server that has the model loaded and has learnt its batch size, and whose cache holds nothing of ours."""
-    with whybox.local() as client:
+    with running("--trust-uploads", models=None) as server, whybox.Client(server.address) as client:
         client.explain(model, picture(), "lime", num_samples=300, seed=10**6, spec=SPEC)
         yield client
 
@@ -117,7 +118,7 @@ def lime_resnet() -> list[Row]:
 
 @contextmanager
 def warm_resnet(model: bytes) -> Iterator[whybox.Client]:
-    with whybox.local() as client:
+    with running("--trust-uploads", models=None) as server, whybox.Client(server.address) as client:
         client.explain(model, picture(), "lime", num_samples=60, seed=10**6, spec=SPEC)
         yield client
 

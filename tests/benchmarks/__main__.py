@@ -15,6 +15,7 @@ from rich.table import Table
 from tests.benchmarks import (
     anchors_bench,
     cem_bench,
+    lime_bench,
     overhead_rows,
     pda_bench,
     peers,
@@ -36,6 +37,7 @@ ROWS: tuple[tuple[str, Callable[[], list[Row]]], ...] = (
     ("memory", promises.memory),
     ("reproducible", promises.reproducible),
     ("ready", promises.ready),
+    ("lime rows", lime_bench.rows),
     ("kernel_shap", shap_bench.rows),
     ("peers", peers.peers),
     ("streak", streak_bench.rows),

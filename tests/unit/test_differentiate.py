@@ -17,7 +17,7 @@ from tests.oracles.reference import run
 from whybox_server.core.errors import InvalidRequest, MethodUnsupported
 from whybox_server.graph.gradient import RESULT, SEED, differentiate
 from whybox_server.graph.gradient.rules import GRADIENT
-from whybox_server.graph.gradient.table import Entry
+from whybox_server.graph.gradient.table import Composite, Entry
 
 STEP = 1e-7  # small enough that no ReLU of these nets changes sides
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
@@ -307,7 +307,7 @@ def test_a_table_can_be_swapped_in_part():
     model = net("h = Relu(x) y = MatMul(h, w)", {"x": (1, 3)}, {"w": np.array([[1.0], [-1.0], [1.0]])})
     feeds = {"x": np.array([[1.0, 1.0, -1.0]]), SEED: np.ones((1, 1))}
     assert run(differentiate(model), feeds)[RESULT].tolist() == [[1, -1, 0]]
-    assert run(differentiate(model, table=table), feeds)[RESULT].tolist() == [[1, 0, 0]]
+    assert run(differentiate(model, rules=Composite(table)), feeds)[RESULT].tolist() == [[1, 0, 0]]
 
 
 def test_half_precision_stays_half_precision():

@@ -15,7 +15,7 @@ from whybox_server.core.errors import MethodUnsupported
 from whybox_server.graph.gradient.facts import FLOATING, Facts, Value
 from whybox_server.graph.gradient.node import STANDARD, Node
 from whybox_server.graph.gradient.path import Path, between, version_of
-from whybox_server.graph.gradient.table import PIECEWISE_CONSTANT, Table
+from whybox_server.graph.gradient.table import PIECEWISE_CONSTANT, Composite
 from whybox_server.graph.walk import reads
 
 REMEDY = "methods that only ask for scores, such as lime, kernel_shap and occlusion, still explain this model"
@@ -23,11 +23,11 @@ ALTERNATIVES = "lime, kernel_shap, occlusion"
 TREES = "TreeEnsemble"
 
 
-def requires(path: Path, nodes: Sequence[NodeProto], facts: Facts, table: Table) -> None:
+def requires(path: Path, nodes: Sequence[NodeProto], facts: Facts, rules: Composite) -> None:
     """Raises MethodUnsupported naming every node that stands in the way."""
     if not path.nodes:
         raise _refusal(_unconnected(path, nodes, facts), ())
-    wrong = [(node, reason) for node in path.nodes for reason in _offences(node, path, facts, table)]
+    wrong = [(node, reason) for node in path.nodes for reason in _offences(node, path, facts, rules)]
     if wrong:
         listed = "; ".join(f"node {Node(node)}: {reason}" for node, reason in wrong)
         raise _refusal(f"the gradient cannot be built: {listed}", [node for node, _ in wrong])
@@ -47,9 +47,9 @@ def _refusal(message: str, nodes: Sequence[NodeProto]) -> MethodUnsupported:
     return MethodUnsupported(f"{message}. {REMEDY}", alternatives=ALTERNATIVES, nodes=named)
 
 
-def _offences(proto: NodeProto, path: Path, facts: Facts, table: Table) -> Iterator[str]:
+def _offences(proto: NodeProto, path: Path, facts: Facts, rules: Composite) -> Iterator[str]:
     node, version = Node(proto), version_of(proto, path.opset)
-    entry = table.get((proto.op_type, version))
+    entry = rules.entry(facts, node, version, path)
     if proto.op_type.startswith(TREES):
         yield f"{proto.op_type} is constant between its thresholds, so that its gradient is zero"
     elif entry is None:

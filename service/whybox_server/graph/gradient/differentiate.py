@@ -17,16 +17,17 @@ from whybox_server.graph.gradient.facts import FLOATING, Facts, Value
 from whybox_server.graph.gradient.normalise import normalise, restore
 from whybox_server.graph.gradient.path import path, version_of
 from whybox_server.graph.gradient.rules import GRADIENT
-from whybox_server.graph.gradient.table import PIECEWISE_CONSTANT, Table
+from whybox_server.graph.gradient.table import PIECEWISE_CONSTANT, Composite
 from whybox_server.graph.gradient.tape import backward
 from whybox_server.graph.walk import prune
 
 SEED, RESULT = "whybox_seed", "whybox_gradient"
 PRODUCER = "whybox"
+PLAIN = Composite(GRADIENT)
 
 
 def differentiate(
-    model: ModelProto, wrt: str | None = None, of: str | None = None, table: Table = GRADIENT
+    model: ModelProto, wrt: str | None = None, of: str | None = None, rules: Composite = PLAIN
 ) -> ModelProto:
     """A model that also computes the gradient of sum(seed * of) with respect to `wrt`.
 
@@ -34,13 +35,13 @@ def differentiate(
     output, or any other tensor; None: the first output of real numbers. The result has one more
     input, the seed (named `whybox_seed` if that name is free), shaped like `of`, and one more output,
     the gradient (`whybox_gradient`), shaped like `wrt`; both are its last. Its opset is 18 to 21.
-    table: rules by operator and schema version. The model itself is not changed.
+    rules: how the way back is taken; the gradient's by default. The model itself is not changed.
     Raises InvalidRequest for a tensor that is not there or holds no real numbers, and
     MethodUnsupported, naming every node in the way, if there is no gradient.
     """
 
     def known(node: NodeProto, opset: int) -> bool:
-        return node.op_type in PIECEWISE_CONSTANT or (node.op_type, version_of(node, opset)) in table
+        return node.op_type in PIECEWISE_CONSTANT or rules.knows((node.op_type, version_of(node, opset)))
 
     normal = normalise(model, {name for name in (wrt, of) if name}, known)
     graph = normal.model.graph
@@ -50,10 +51,10 @@ def differentiate(
     if wrt == of:
         raise InvalidRequest.of("wrt", f"{wrt!r} is the tensor that is differentiated; name one before it")
     way = path(graph.node, facts, of, wrt, normal.opset)
-    requires(way, graph.node, facts, table)
+    requires(way, graph.node, facts, rules)
     builder = Builder(graph, facts)
     seed, result = builder.named(SEED), builder.named(RESULT)
-    gradient = backward(builder, way, seed, table)
+    gradient = backward(builder, way, seed, rules)
     graph.node.append(helper.make_node("Identity", [gradient], [result], name=result))
     graph.input.append(_described(seed, of, facts))
     if of not in [entry.name for entry in graph.output]:

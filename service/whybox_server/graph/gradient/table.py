@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from whybox_server.graph.gradient.emit import Emit
 from whybox_server.graph.gradient.facts import Facts, Value
 from whybox_server.graph.gradient.node import Node
+
+if TYPE_CHECKING:
+    from whybox_server.graph.gradient.path import Path
 
 Gradients: TypeAlias = Sequence[Value | None]
 Rule: TypeAlias = Callable[[Emit, Node, Value], Gradients]
@@ -40,6 +43,37 @@ class Entry:
 
 
 Table: TypeAlias = Mapping[Key, Entry]
+Test: TypeAlias = "Callable[[Facts, Node, Path], bool]"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Entries for the nodes that a test picks, instead of those of the table."""
+
+    picks: Test
+    table: Table
+
+
+@dataclass(frozen=True, slots=True)
+class Composite:
+    """Which entry each node follows: that of the first layer that picks it and has one, else the table's.
+
+    relevance: the walk begins with seed * output, not with the seed: what is led back is the score itself.
+    """
+
+    table: Table
+    layers: tuple[Layer, ...] = ()
+    relevance: bool = False
+
+    def entry(self, facts: Facts, node: Node, version: int, path: Path) -> Entry | None:
+        """None: there is no rule for this operator at this version."""
+        key = (node.proto.op_type, version)
+        chosen = (one.table for one in self.layers if key in one.table and one.picks(facts, node, path))
+        return next(chosen, self.table).get(key)
+
+    def knows(self, key: Key) -> bool:
+        """True if some entry is for this operator at this version."""
+        return key in self.table or any(key in one.table for one in self.layers)
 
 GRADIENT: dict[Key, Entry] = {}
 

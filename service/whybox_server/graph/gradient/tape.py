@@ -13,18 +13,20 @@ from whybox_server.graph.gradient.emit import Builder, Emit
 from whybox_server.graph.gradient.facts import Value
 from whybox_server.graph.gradient.node import Node
 from whybox_server.graph.gradient.path import Path, version_of
-from whybox_server.graph.gradient.table import Entry, Table
+from whybox_server.graph.gradient.table import Composite, Entry
 
 
-def backward(builder: Builder, path: Path, seed: Value, table: Table) -> Value:
-    """Emit the gradient of `path.of`, weighted by the seed, with respect to `path.wrt`; its name."""
-    parts: dict[Value, list[Value]] = {path.of: [seed]}
+def backward(builder: Builder, path: Path, seed: Value, rules: Composite) -> Value:
+    """Emit what leads `path.of`, weighted by the seed, back to `path.wrt`; the result's name."""
+    start = _emit(builder, path.of).Mul(seed, path.of) if rules.relevance else seed
+    parts: dict[Value, list[Value]] = {path.of: [start]}
     for proto in reversed(path.nodes):
         gradients = {name: _sum(builder, name, parts.pop(name)) for name in proto.output if name in parts}
         if not gradients:
             continue
         node = Node(proto, gradients, path.values)
-        entry = table[proto.op_type, version_of(proto, path.opset)]
+        entry = rules.entry(builder.facts, node, version_of(proto, path.opset), path)
+        assert entry is not None, "what has no rule was refused"
         for x, dx in _passed_on(builder, node, entry):
             parts.setdefault(x, []).append(dx)
     return _sum(builder, path.wrt, parts[path.wrt])
@@ -33,7 +35,7 @@ def backward(builder: Builder, path: Path, seed: Value, table: Table) -> Value:
 def _passed_on(builder: Builder, node: Node, entry: Entry) -> Sequence[tuple[Value, Value]]:
     """Gradients of a node's wanted inputs, each of its input's shape."""
     facts = builder.facts
-    e = Emit(builder, facts.kinds[node.output])
+    e = _emit(builder, node.output)
     dy = node.gradients.get(node.output) or e.zeros(e.dims(node.output))
     dxs = entry.rule(e, node, dy)
     assert len(dxs) <= len(node.inputs), f"{node.proto.op_type} has more gradients than inputs"
@@ -44,5 +46,9 @@ def _passed_on(builder: Builder, node: Node, entry: Entry) -> Sequence[tuple[Val
 
 
 def _sum(builder: Builder, name: Value, parts: Sequence[Value]) -> Value:
-    e = Emit(builder, builder.facts.kinds[name])
-    return reduce(e.Add, parts)
+    return reduce(_emit(builder, name).Add, parts)
+
+
+def _emit(builder: Builder, like: Value) -> Emit:
+    """Works in the element type of this value."""
+    return Emit(builder, builder.facts.kinds[like])

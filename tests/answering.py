@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 
 import numpy as np
+from tests.inside import NumpyInside
 
 from whybox_server.core.instance import Instance, Subject
-from whybox_server.core.query import Query, Reply
+from whybox_server.core.probe import Probe
+from whybox_server.core.query import Query, Reply, Want
 from whybox_server.core.rows import Array, Rows
 from whybox_server.core.spec import Modality, ModelSpec, ScoreKind
 from whybox_server.core.target import Choice, Space, Targets
@@ -16,29 +19,67 @@ Model = Callable[[Mapping[str, Array]], Array]  # (n, *shape) per input -> (n, o
 Answer = Callable[[Query], Reply]
 
 
-def materialise(rows: Rows, instance: Instance, at: Array | None = None) -> dict[str, Array]:
-    """Build rows as a runtime would: into buffers of the instance's shapes and dtypes."""
+def materialise(
+    rows: Rows, instance: Instance, at: Array | None = None, probe: Probe = Probe()
+) -> dict[str, Array]:
+    """Build rows as a runtime would: into buffers of the instance's shapes and dtypes.
+
+    probe: of the query; a tensor that the rows enter at is one more buffer.
+    """
     at = np.arange(len(rows)) if at is None else at
     out = {name: np.empty((len(at), *array.shape), array.dtype) for name, array in instance.inputs.items()}
+    if probe.enters is not None:
+        out[probe.at] = np.empty((len(at), *probe.enters))
     rows.write(at, out)
     return out
 
 
-def answering(model: Model, instance: Instance) -> Answer:
-    """Answer whole queries at once."""
-    return lambda query: Reply(np.asarray(model(materialise(query.rows, instance)), dtype=np.float64))
+def answering(model: Model, instance: Instance, inside: NumpyInside | None = None) -> Answer:
+    """Answer whole queries at once; what looks inside is answered by `inside`."""
+
+    def answer(query: Query) -> Reply:
+        inputs = materialise(query.rows, instance, probe=query.probe)
+        if query.want is Want.SCORES:
+            return Reply(np.asarray(model(inputs), dtype=np.float64))
+        assert inside is not None, "the model's inside was asked for"
+        return inside.reply(query, inputs)
+
+    return answer
 
 
-def answering_in_pieces(model: Model, instance: Instance, size: int, rng: np.random.Generator) -> Answer:
+def answering_in_pieces(
+    model: Model, instance: Instance, size: int, rng: np.random.Generator, inside: NumpyInside | None = None
+) -> Answer:
     """Answer in shuffled batches of `size` rows, and put the answers back in order."""
+    whole = answering(model, instance, inside)
 
     def answer(query: Query) -> Reply:
         order = rng.permutation(len(query.rows))
         batches = [order[lo : lo + size] for lo in range(0, len(order), size)]
-        scores = np.concatenate([model(materialise(query.rows.take(at), instance)) for at in batches])
-        return Reply(scores[np.argsort(order)].astype(np.float64))
+        replies = [whole(some(query, at)) for at in batches]
+        return Reply(*(in_order(field, replies, np.argsort(order)) for field in REPLY_FIELDS))
 
     return answer
+
+
+REPLY_FIELDS = tuple(field.name for field in fields(Reply))
+
+
+def in_order(field: str, replies: Sequence[Reply], back: Array) -> Array | None:
+    """One field of the replies to shuffled rows, in the order of the question."""
+    parts = [getattr(reply, field) for reply in replies]
+    return None if parts[0] is None else np.concatenate(parts)[back]
+
+
+def some(query: Query, at: Array) -> Query:
+    """The question about some of its rows."""
+    target, reference = query.target, query.reference
+    return replace(
+        query,
+        rows=query.rows.take(at),
+        target=target[at] if isinstance(target, np.ndarray) else target,
+        reference=reference if reference is None or len(reference) == 1 else reference[at],
+    )
 
 
 def instance_of(modality: Modality, *arrays: Array, **spec: object) -> Instance:
@@ -47,8 +88,10 @@ def instance_of(modality: Modality, *arrays: Array, **spec: object) -> Instance:
     return Instance(inputs, ModelSpec(modality=modality, **spec))  # type: ignore[arg-type]
 
 
-def subject_of(instance: Instance, outputs: int = 1, targets: int = 1) -> Subject:
+def subject_of(
+    instance: Instance, outputs: int = 1, targets: int = 1, inside: NumpyInside | None = None
+) -> Subject:
     """Asks about the first `targets` outputs of a model that says plain values."""
     labels = tuple(f"output {i}" for i in range(outputs))
     choices = tuple(Choice(index=i) for i in range(targets))
-    return Subject(instance, Targets(choices, labels, ScoreKind.VALUE, Space.VALUE))
+    return Subject(instance, Targets(choices, labels, ScoreKind.VALUE, Space.VALUE), inside)

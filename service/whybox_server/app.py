@@ -61,7 +61,7 @@ class Service:
         self.cache = Cache(self.batcher, settings.cache_mib * MIB, store, secret, self.pool)
         self.catalogue = Catalogue(
             sources=dict if settings.models is None else Shelf(settings.models).sources,
-            execution=Execution(provider=Provider(settings.provider), cores=cores),
+            execution=Execution(provider=Provider(settings.provider), cores=cores, lrp=not settings.disable_lrp),
             limits=Limits(size_bytes=settings.model_mib * MIB),
             max_bytes=settings.sessions_mib * MIB,
             trust_uploads=settings.trust_uploads,

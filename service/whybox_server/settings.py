@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     trust_uploads: bool = Field(
         False, description="load models that callers send without vetting them in a limited child process"
     )
+    disable_lrp: bool = Field(
+        False, description="leave LRP and deep Taylor out; a patent on them exists (EP 3271863 B1)"
+    )
     drain_s: Annotated[float, Field(ge=0)] = Field(30.0, description="time for running calls after SIGTERM")
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else JSON")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line to log")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.cache_door import LANE, Inline, NoRunner, OwnFailure, StandIn, ask, is_right, query_of
+from tests.cache_door import LANE, Inline, OwnFailure, StandIn, ask, is_right, query_of
 
 from whybox_server.core.errors import ModelFailed
 from whybox_server.core.query import Query
@@ -16,6 +17,8 @@ from whybox_server.core.rows import Array, Rows, Samples
 from whybox_server.serving.cache import Cache, desk
 from whybox_server.serving.cache.codec import Ragged
 from whybox_server.serving.lane import Answers, Flow, Lane
+
+SCORES = replace(LANE, answers=("scores",))
 
 
 async def test_equal_rows_of_one_query_are_asked_once() -> None:
@@ -42,7 +45,7 @@ async def test_lanes_share_nothing() -> None:
     below = StandIn()
     cache = Cache(below)
     await ask(cache, [1])
-    await ask(cache, [1], Lane(b"M" * 32, NoRunner(), max_rows=512))
+    await ask(cache, [1], replace(LANE, fingerprint=b"M" * 32))
     assert below.rows == 2
 
 
@@ -96,7 +99,7 @@ async def test_large_answers_are_asked_in_small_blocks() -> None:
         def open(self, lane: Lane, flow: Flow) -> Large:
             return Large()
 
-    await Cache(Below()).open(LANE, Flow("large")).predict(query_of(list(range(608))))
+    await Cache(Below()).open(SCORES, Flow("large")).predict(query_of(list(range(608))))
     assert max(sizes) == desk.FIRST_ROWS
     assert min(sizes) == desk.LEAST_ROWS
 
@@ -227,7 +230,7 @@ async def test_a_row_that_fails_is_named_by_its_place_in_the_query() -> None:
         def open(self, lane: Lane, flow: Flow) -> Fails:
             return Fails()
 
-    asking = Cache(Below()).open(LANE, Flow("f"))
+    asking = Cache(Below()).open(SCORES, Flow("f"))
     await asking.predict(Query(Samples({"x": np.array([[1.0], [2.0]])})))
     with pytest.raises(ModelFailed) as failed:
         await asking.predict(Query(Samples({"x": np.array([[1.0], [2.0], [1.0], [9.0]])})))

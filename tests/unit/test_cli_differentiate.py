@@ -72,11 +72,70 @@ def test_a_file_that_is_no_model_is_wrong_usage(tmp_path: Path, capsys: Said) ->
 
 def test_a_model_without_a_gradient_is_1_and_names_the_node(tmp_path: Path, capsys: Said) -> None:
     """With the methods that still work."""
-    onnx.save(net("a = Acos(x) y = Relu(a)", {"x": ("n", 3)}, {}), tmp_path / "m.onnx")
+    onnx.save(net("a = Det(x) y = Relu(a)", {"x": ("n", 3, 3)}, {}), tmp_path / "m.onnx")
     assert main(["differentiate", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "x.onnx")]) == 1
     said = capsys.readouterr().err
     assert said.startswith("whybox: METHOD_UNSUPPORTED_FOR_MODEL")
-    assert "node 'a': there is no gradient rule for Acos-7" in said
+    assert "node 'a': there is no gradient rule for Det-" in said
+
+
+def test_other_tables_than_the_gradient(tmp_path: Path, capsys: Said) -> None:
+    """Guided: what is negative on the way back stops. DeepLIFT reads a reference and says its score."""
+    rectified = net("h = Relu(x) y = MatMul(h, w)", {"x": ("n", 3)}, {"w": WEIGHTS})
+    onnx.save(rectified, tmp_path / "m.onnx")
+    command = ["differentiate", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "x.onnx"), "--table"]
+    feeds = {"x": np.ones((2, 3)), "whybox_seed": np.eye(2)}
+    assert main([*command, "guided_backprop"]) == 0
+    found = run(onnx.load(tmp_path / "x.onnx"), feeds)["whybox_gradient"]
+    np.testing.assert_array_equal(found, np.maximum(WEIGHTS.T, 0))
+    capsys.readouterr()
+    assert main([*command, "deeplift", "--option", "rule=rescale"]) == 0
+    assert {line.split()[1] for line in capsys.readouterr().out.splitlines()} == {
+        "whybox_seed",
+        "whybox_gradient",
+        "whybox_reference",
+        "whybox_reference_score",
+    }
+    against = {**feeds, "whybox_reference": -np.ones((2, 3))}
+    found = run(onnx.load(tmp_path / "x.onnx"), against)
+    np.testing.assert_allclose(found["whybox_gradient"], WEIGHTS.T / 2)  # relu: 1 of a difference of 2
+    np.testing.assert_array_equal(found["whybox_reference_score"], np.zeros((2, 2)))
+    assert main([*command, "lrp", "--option", "composite=epsilon", "--option", "layers=w=z_plus"]) == 0
+    found = run(onnx.load(tmp_path / "x.onnx"), feeds)["whybox_gradient"]
+    np.testing.assert_allclose(found.sum(axis=1), WEIGHTS.sum(axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--table", "guided"], "--table: there is no table 'guided'; did you mean guided_backprop"),
+        (["--table", "lrp", "--option", "composite"], "--option: must be NAME=VALUE"),
+        (
+            ["--table", "lrp", "--option", "epsilonn=1"],
+            "--option epsilonn: there is no such option; did you mean epsilon",
+        ),
+        (
+            ["--table", "lrp", "--option", "composite=flat"],
+            "--option composite: there is no composite 'flat'",
+        ),
+        (["--table", "deeplift", "--option", "rule=reveal"], "--option rule"),
+    ],
+)
+def test_a_table_or_option_that_there_is_not_is_2(
+    linear: Path, tmp_path: Path, capsys: Said, words: list[str], said: str
+) -> None:
+    """The nearest ones are named."""
+    assert main(["differentiate", str(linear), "-o", str(tmp_path / "x.onnx"), *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_deployer_can_leave_relevance_out(
+    linear: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    """WHYBOX_DISABLE_LRP holds for the command line, too."""
+    monkeypatch.setenv("WHYBOX_DISABLE_LRP", "1")
+    assert main(["differentiate", str(linear), "-o", str(tmp_path / "x.onnx"), "--table", "lrp"]) == 1
+    assert "left out of this build" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("module", ["onnx", "whybox_server.graph.gradient"])

@@ -9,6 +9,7 @@ import pytest
 
 from whybox_server.core.spec import (
     BatchAxis,
+    GradientOutput,
     ImageSpec,
     Modality,
     ModelSpec,
@@ -149,6 +150,8 @@ def test_every_field_of_the_spec_can_be_written():
     series = parse("time_series: {layout: CT, channel_names: [x, y]}", nothing)
     assert isinstance(series.details, TimeSeriesSpec)
     assert (series.details.layout, series.details.channel_names) == ("CT", ("x", "y"))
+    gradient = parse("gradient: {output: g, seed: s, input: x}", nothing)
+    assert gradient.gradient == GradientOutput("g", "s", "x")
 
 
 def test_an_empty_yaml_says_nothing():
@@ -176,6 +179,8 @@ def test_an_empty_yaml_says_nothing():
         ("tabular: {}\nimage: {}", "only one of tabular, image"),
         ("modality: image\ntabular: {}", "modality is image but the section is tabular"),
         ("- a list", "must be a mapping"),
+        ("gradient: {seed: s}", "gradient.output is missing"),
+        ("gradient: {outputs: g}", "did you mean 'output'"),
         ("a: !!python/object:os.system x", "no YAML"),
     ],
 )

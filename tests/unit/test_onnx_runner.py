@@ -19,7 +19,7 @@ from whybox_server.serving.lane import Lane, Mode, Slice
 from whybox_server.serving.onnx import runner as runner_module
 from whybox_server.serving.onnx.load import load
 from whybox_server.serving.onnx.model import OnnxModel
-from whybox_server.serving.onnx.runner import as_scores, split
+from whybox_server.serving.onnx.runner import as_rows, split
 from whybox_server.serving.onnx.session import Execution, Provider
 
 FLOAT = TensorProto.FLOAT
@@ -186,7 +186,7 @@ def test_a_single_sigmoid_speaks_for_two_classes(labels):
 def test_a_model_that_drops_rows_is_caught():
     """Its answers belong to nobody knows which rows."""
     with pytest.raises(ModelOutputInvalid, match="answered 3 rows to 4"):
-        as_scores(np.zeros((3, 2)), 4, 4)
+        as_rows(np.zeros((3, 2)), 4, 4)
 
 
 def test_padded_rows_of_a_lane_are_reproducible_and_models_with_one_shape_need_no_padding():

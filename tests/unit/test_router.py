@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from tests.models.graph import FLOAT, INT64, model, node
 
-from whybox_server.core.errors import InvalidRequest
-from whybox_server.core.query import Query, Reply
+from whybox_server.core.errors import InvalidRequest, WhyboxError
+from whybox_server.core.probe import Probe
+from whybox_server.core.query import Query, Reply, Want
 from whybox_server.core.rows import Array, Samples
-from whybox_server.engine.router import AS_VALUES, Other, Renamed, Router, route_to
+from whybox_server.core.rows_probed import SEED
+from whybox_server.engine.router import AS_VALUES, Other, Renamed, Router, Seeding, route_to
 from whybox_server.serving.lane import Mode, Slice
 from whybox_server.serving.onnx.load import load
 from whybox_server.serving.onnx.model import OnnxModel
@@ -50,11 +52,49 @@ class Noting:
 async def test_a_query_goes_to_its_own_model() -> None:
     """By name; the further model's rows are written under its own input's name."""
     first, second = Noting(0.0), Noting(1.0)
-    router = Router({"": first, "models/usual": second}, {"": {}, "models/usual": {"x": "seen"}})
+    known = {"": (first, {}), "models/usual": (second, {"x": "seen"})}
+    opened = []
+
+    async def opening(query: Query) -> tuple[Noting, dict[str, str]]:
+        opened.append((query.model, query.want))
+        return known[query.model]
+
+    router = Router(opening)
     rows = Samples({"x": ROW["x"][None]})
     assert (await router.predict(Query(rows))).scores == 0.0
     assert (await router.predict(Query(rows, model="models/usual"))).scores == 1.0
     assert [heard.tolist() for heard in (*first.heard, *second.heard)] == [[ROW["x"].tolist()]] * 2
+    await router.predict(Query(rows))
+    await router.predict(Query(rows, Want.VALUES, probe=Probe(at="h")))
+    await router.predict(Query(rows, Want.VALUES, probe=Probe(at="h")))
+    await router.predict(Query(rows, Want.VALUES, probe=Probe(at="g")))
+    scores, values = ("", Want.SCORES), ("", Want.VALUES)
+    assert opened == [scores, ("models/usual", Want.SCORES), values, values], "once per model and place"
+
+
+async def test_each_row_carries_the_target_that_is_led_back() -> None:
+    """A seed of one 1 per row beside the instance's own inputs; the targets are part of a row's identity."""
+    heard: list[Query] = []
+
+    class Deaf:
+        async def predict(self, query: Query) -> Reply:
+            heard.append(query)
+            return Reply(np.zeros((len(query.rows), 2)))
+
+    rows = Samples({"x": np.zeros((3, 2), np.float32)})
+    seeding = Seeding(Deaf())
+    await seeding.predict(Query(rows))
+    await seeding.predict(Query(rows, Want.GRADIENT, np.array([1, 0, 1])))
+    plain, seeded = heard
+    assert plain.rows is rows
+    out = {"x": np.ones((3, 2), np.float32), SEED: np.full((3, 2), 9.0)}
+    seeded.rows.write(np.arange(3), out)
+    assert out[SEED].tolist() == [[0, 1], [1, 0], [0, 1]]
+    assert not out["x"].any()
+    first, second, third = seeded.rows.keys()
+    assert first == third != second
+    with pytest.raises(WhyboxError, match="no target"):
+        await seeding.predict(Query(rows, Want.GRADIENT))
 
 
 def test_renamed_rows_are_the_same_rows() -> None:

@@ -75,7 +75,10 @@ def _set(message: Message, field: Field, value: Any, where: str) -> None:
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     try:
-        if field.is_repeated:
+        if field.is_repeated and field.message_type is not None:
+            for number, one in enumerate(_messages(value)):
+                _set_message(getattr(message, field.name).add(), one, f"{where}[{number}]")
+        elif field.is_repeated:
             getattr(message, field.name).extend(_scalar(field, v, where) for v in _many(value))
         elif field.message_type is None:
             setattr(message, field.name, _scalar(field, value, where))
@@ -212,6 +215,11 @@ def _is_number(value: object) -> bool:
 
 def _has_kind(message: Message) -> bool:
     return "kind" in message.DESCRIPTOR.fields_by_name
+
+
+def _messages(value: Any) -> Sequence[Any]:
+    """Several messages are a list; anything else is one, an array too."""
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def _many(value: Any) -> Sequence[Any]:

@@ -23,12 +23,15 @@ class Common(TypedDict, total=False):
     output: output tensor to explain.
     score: what it holds: "logit", "probability" or "value".
     batch: how axis 0 of the inputs is used: "dynamic", "fixed" or "none".
+    gradient: a gradient that the graph computes itself: {"output": NAME}, and {"seed": NAME} of the
+        input that says of which score, {"input": NAME} of the one it is a gradient of.
     """
 
     labels: Sequence[str] | None
     output: str | None
     score: str | None
     batch: str | None
+    gradient: Mapping[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)

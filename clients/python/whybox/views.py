@@ -7,7 +7,7 @@ names and what is unset as None.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -61,6 +61,7 @@ class Provenance:
     provider: str
     guesses: tuple[str, ...]
     request_id: str
+    nodes: Mapping[str, int] = field(default_factory=dict)  # of the graphs that answered, by provider
 
 
 @dataclass(frozen=True, slots=True)

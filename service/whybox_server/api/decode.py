@@ -175,7 +175,11 @@ def read(cls: type[T], message: Message, field: str, found: Findings) -> T | Non
     before = len(found.violations)
     for descriptor in message.DESCRIPTOR.fields:
         path, value = f"{field}.{descriptor.name}", getattr(message, descriptor.name)
-        if descriptor.is_repeated:
+        if descriptor.is_repeated and descriptor.type == FieldDescriptor.TYPE_MESSAGE:
+            of = typing.get_args(hints[descriptor.name])[0]  # of tuple[X, ...]
+            many = (_nested(of, one, f"{path}[{n}]", found) for n, one in enumerate(value))
+            values[descriptor.name] = tuple(many)
+        elif descriptor.is_repeated:
             values[descriptor.name] = tuple(value)
         elif descriptor.type == FieldDescriptor.TYPE_ENUM:
             if value:
@@ -207,6 +211,6 @@ def _enum(descriptor: Any, hint: Any, number: int, field: str, found: Findings) 
 
 
 def _member(hint: Any) -> Any:
-    """X of `X | None`."""
+    """X of `X | None` or of X."""
     options = typing.get_args(hint) if isinstance(hint, UnionType) or typing.get_args(hint) else (hint,)
     return next(option for option in options if option is not type(None))

@@ -74,6 +74,7 @@ def _provenance(provenance: Provenance, finding: Finding) -> explanation_pb2.Pro
         segmentation=finding.segmentation,
         libraries=provenance.libraries,
         provider=provenance.provider,
+        nodes=provenance.nodes,
         guesses=provenance.guesses,
         request_id=provenance.request_id,
     )

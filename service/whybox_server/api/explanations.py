@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import typing
 from collections.abc import Callable
-from enum import Enum
-from types import UnionType
-from typing import Any, Union
+from typing import Any
 
 from whybox.render import html, png, text
 from whybox.v1 import explain_pb2, explain_pb2_grpc, explanation_pb2
 from whybox_server.api.decode import to_task
 from whybox_server.api.encode import from_answer, from_plan, from_progress
 from whybox_server.api.guard import request_id
-from whybox_server.api.spec import MODALITY_NUMBERS
-from whybox_server.core.spec import Modality, ModelSpec
+from whybox_server.api.methods import method_info, methods_for
+from whybox_server.core.spec import ModelSpec
 from whybox_server.engine.explainer import Explainer
 from whybox_server.engine.task import Answer, Plan, Progress, Update
 from whybox_server.methods import METHODS
-from whybox_server.methods.method import About, Method
-from whybox_server.perturb.options import Baseline, Segmentation
 
 RENDERERS: dict[int, Callable[[explanation_pb2.Explanation], bytes]] = {
     explanation_pb2.RENDER_FORMAT_TEXT: lambda message: text(message, color=False).encode(),
@@ -59,16 +53,21 @@ class Explanations(explain_pb2_grpc.ExplanationServiceServicer):
             work.cancel()
             await asyncio.wait([work])
 
-    async def PlanExplain(self, request: explain_pb2.PlanExplainRequest, context: Any) -> explain_pb2.PlanExplainResponse:
+    async def PlanExplain(
+        self, request: explain_pb2.PlanExplainRequest, context: Any
+    ) -> explain_pb2.PlanExplainResponse:
         plan = await self._explainer.plan(to_task(request.request))
         return explain_pb2.PlanExplainResponse(plan=from_plan(plan), notes=plan.notes)
 
-    async def ListMethods(self, request: explain_pb2.ListMethodsRequest, context: Any) -> explain_pb2.ListMethodsResponse:
-        spec: ModelSpec | None = None
-        if request.model:
-            async with self._explainer.catalogue.lease(request.model, ModelSpec()) as model:
-                spec = model.spec
-        return explain_pb2.ListMethodsResponse(methods=[method_info(method, spec) for method in METHODS])
+    async def ListMethods(
+        self, request: explain_pb2.ListMethodsRequest, context: Any
+    ) -> explain_pb2.ListMethodsResponse:
+        if not request.model:
+            return explain_pb2.ListMethodsResponse(methods=map(method_info, METHODS))
+        loop = asyncio.get_running_loop()
+        async with self._explainer.catalogue.lease(request.model, ModelSpec()) as model:
+            infos = await loop.run_in_executor(self._explainer.pool, methods_for, model)
+        return explain_pb2.ListMethodsResponse(methods=infos)
 
     def _remaining(self, context: Any) -> float:
         given = context.time_remaining()
@@ -99,60 +98,8 @@ def encode_with_pictures(answer: Answer, request: explain_pb2.ExplainRequest) ->
     """The message of an answer and the renderings its request asked for."""
     message = from_answer(answer)
     pictures = [
-        explanation_pb2.Rendering(format=wanted, content=RENDERERS[wanted](message)) for wanted in request.render
+        explanation_pb2.Rendering(format=wanted, content=RENDERERS[wanted](message))
+        for wanted in request.render
     ]
     message.renderings.extend(pictures)
     return message
-
-
-def method_info(method: Method[Any, Any], spec: ModelSpec | None) -> explain_pb2.MethodInfo:
-    """What `ListMethods` says of a method; spec: of the model that was named, if one was."""
-    info = explain_pb2.MethodInfo(
-        name=method.name,
-        summary=method.summary,
-        citation=method.citation,
-        modalities=[MODALITY_NUMBERS[m] for m in Modality if m in method.modalities],
-        version=method.version,
-        parameters=[_parameter(method.params, field) for field in dataclasses.fields(method.params)],
-    )
-    if spec is not None:
-        info.not_applicable = why_not(method, spec)
-    return info
-
-
-def why_not(method: Method[Any, Any], spec: ModelSpec) -> str:
-    """Why the method does not apply to a model, or "" if it does. A model's spec always has its modality."""
-    if spec.modality is not None and spec.modality not in method.modalities:
-        return f"it does not explain {spec.modality.value} models"
-    return method.lacks(spec)
-
-
-def _parameter(params: type[Any], field: dataclasses.Field[Any]) -> explain_pb2.ParameterInfo:
-    about: About = field.metadata["about"]
-    kind = kind_of(typing.get_type_hints(params)[field.name])
-    info = explain_pb2.ParameterInfo(name=field.name, default=about.unset, summary=about.summary)
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        info.type = "choice"
-        info.choices.extend(str(member.value) for member in kind)
-    else:
-        info.type = TYPE_NAMES.get(kind, "tensor")
-    return info
-
-
-def kind_of(hint: Any) -> Any:
-    """What a parameter holds, whether it may be left out or not; of several numbers, `tuple[number, ...]`."""
-    if typing.get_origin(hint) in (Union, UnionType):
-        return next(option for option in typing.get_args(hint) if option is not type(None))
-    return hint
-
-
-TYPE_NAMES: dict[Any, str] = {
-    int: "int",
-    float: "float",
-    bool: "bool",
-    str: "text",
-    tuple[int, ...]: "ints",
-    tuple[float, ...]: "floats",
-    Segmentation: "segmentation",
-    Baseline: "baseline",
-}

@@ -9,6 +9,7 @@ from whybox_server.core.rows import Array
 from whybox_server.core.spec import (
     BatchAxis,
     Details,
+    GradientOutput,
     ImageSpec,
     Modality,
     ModelSpec,
@@ -52,8 +53,17 @@ def to_spec(message: pb.ModelSpec, field: str) -> ModelSpec:
         output=message.output,
         score=SCORES.get(message.score),
         batch=BATCHES.get(message.batch),
+        gradient=_gradient(message, f"{field}.gradient"),
         details=_details(message, field),
     )
+
+
+def _gradient(message: pb.ModelSpec, field: str) -> GradientOutput | None:
+    if not message.HasField("gradient"):
+        return None
+    if not message.gradient.output:
+        raise InvalidRequest.of(f"{field}.output", "required: the name of the output that holds the gradient")
+    return GradientOutput(message.gradient.output, message.gradient.seed, message.gradient.input)
 
 
 def _details(message: pb.ModelSpec, field: str) -> Details:
@@ -108,6 +118,11 @@ def from_spec(spec: ModelSpec) -> pb.ModelSpec:
         message.score = SCORE_NUMBERS[spec.score]
     if spec.batch is not None:
         message.batch = BATCH_NUMBERS[spec.batch]
+    if spec.gradient is not None:
+        gradient = spec.gradient
+        message.gradient.CopyFrom(
+            pb.GradientOutput(output=gradient.output, seed=gradient.seed, input=gradient.input)
+        )
     match spec.details:
         case TabularSpec(names, _, categories):
             message.tabular.feature_names.extend(names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from whybox_server.core.probe import Inside
 from whybox_server.core.rows import Array
 from whybox_server.core.spec import ModelSpec
 from whybox_server.core.target import Targets
@@ -25,7 +26,11 @@ class Instance:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """An instance and what is asked about it; the first thing every method is given."""
+    """An instance and what is asked about it; the first thing every method is given.
+
+    inside: the model's graph; None where there is none to look into.
+    """
 
     instance: Instance
     targets: Targets
+    inside: Inside | None = None

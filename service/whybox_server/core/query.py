@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from whybox_server.core.probe import Probe
 from whybox_server.core.rows import Array, Rows
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ class Want(Enum):
     """What is wanted of the rows."""
 
     SCORES = "scores"
-    GRADIENT = "gradient"  # of one target, with respect to the instance's inputs; scores come too
+    VALUES = "values"  # of the tensor that the probe names; scores come too
+    GRADIENT = "gradient"  # of one target per row, at the probe; scores come too
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,16 +31,23 @@ class Query:
 
     rows: Rows
     want: Want = Want.SCORES
-    target: int | None = None  # of GRADIENT: which column of the scores
+    target: int | Array | None = None  # of GRADIENT: which column of the scores, for all rows or (n,) of them
     model: str = ""  # the explained one, or the name of another that the method's parameters name
+    probe: Probe = Probe()  # of VALUES and GRADIENT
+    reference: Array | None = None  # of DeepLIFT: (n, *shape) or (*shape), what each row is compared with
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reply:
-    """Answers, one per row of the query, in order."""
+    """Answers, one per row of the query, in order. Shapes at the probe are those of one row of it."""
 
     scores: Array  # (n, outputs) float, as the model says them
-    gradient: Array | None = None  # (n, *instance shape): d scores[:, target] / d row
+    gradient: Array | None = (
+        None  # (n, *shape at the probe): d target / d probe, or what the rules make of it
+    )
+    values: Array | None = None  # (n, *shape at the probe), where the probe is not an input itself
+    largest: Array | None = None  # (n,): the largest number on the way back, where the rules can blow up
+    reference_scores: Array | None = None  # (n, outputs): scores at the references, in the probe's space
 
 
 Steps: TypeAlias = "Generator[Query, Reply, Finding]"

@@ -74,6 +74,15 @@ class TimeSeriesSpec:
 Details = TabularSpec | ImageSpec | TextSpec | TimeSeriesSpec | None
 
 
+@dataclass(frozen=True, slots=True)
+class GradientOutput:
+    """An output that holds gradients of the explained scores; see `whybox.v1.GradientOutput`."""
+
+    output: str
+    seed: str = ""
+    input: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelSpec:
     """Every field may be None or empty until `serving.onnx.meaning` has filled it in."""
@@ -83,5 +92,6 @@ class ModelSpec:
     output: str = ""
     score: ScoreKind | None = None
     batch: BatchAxis | None = None
+    gradient: GradientOutput | None = None
     details: Details = None
     kept: Memo | None = None  # of the model, from one explanation to the next

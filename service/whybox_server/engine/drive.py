@@ -10,6 +10,8 @@ from collections.abc import Callable
 from whybox_server.core.errors import BudgetSpent
 from whybox_server.core.explanation import Finding
 from whybox_server.core.query import Query, Reply, Steps
+from whybox_server.core.rows_probed import seeded
+from whybox_server.engine.meter import different
 
 
 def run(steps: Steps, answer: Callable[[Query], Reply], budget: int | None = None) -> Finding:
@@ -23,8 +25,7 @@ def run(steps: Steps, answer: Callable[[Query], Reply], budget: int | None = Non
     try:
         query = next(steps)
         while True:
-            name = query.model.encode()
-            fresh = set() if budget is None else {name + key for key in query.rows.keys()} - asked
+            fresh = set() if budget is None else identities(query) - asked
             if budget is not None and len(asked) + len(fresh) > budget:
                 query = steps.throw(BudgetSpent(len(fresh), budget - len(asked)))
                 continue
@@ -35,3 +36,9 @@ def run(steps: Steps, answer: Callable[[Query], Reply], budget: int | None = Non
         return found
     finally:
         steps.close()
+
+
+def identities(query: Query) -> set[bytes]:
+    """The different rows of a query, as the service's meter tells them apart."""
+    query = seeded(query)
+    return different(query, query.rows.keys())

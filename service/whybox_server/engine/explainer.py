@@ -12,74 +12,33 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from functools import partial
 
 from whybox_server.core.errors import (
     BudgetSpent,
     DeadlineExceeded,
-    InvalidRequest,
-    MethodUnsupported,
     WhyboxError,
 )
 from whybox_server.core.explanation import Finding
-from whybox_server.core.instance import Instance, Subject
-from whybox_server.core.query import Want
-from whybox_server.core.spec import ScoreKind
-from whybox_server.core.target import Space, Targets
+from whybox_server.core.query import Query
 from whybox_server.engine.admission import Admission, refuse_hopeless
 from whybox_server.engine.catalogue import Catalogue
 from whybox_server.engine.events import Events, Finished, Started
-from whybox_server.engine.inputs import arrays_of
 from whybox_server.engine.meter import Meter
 from whybox_server.engine.paths import paths_in_request
-from whybox_server.engine.router import AS_VALUES, Other, Route, Router, route_to
+from whybox_server.engine.prepare import Call, Prepared, modality_name, prepare, provenance
+from whybox_server.engine.router import AS_VALUES, Other, Router, Seeding
 from whybox_server.engine.session import drive
-from whybox_server.engine.task import Answer, ExplainTask, Given, Plan, Progress, Provenance, Update
-from whybox_server.methods import METHOD
-from whybox_server.methods.method import Cost, Rng
+from whybox_server.engine.task import Answer, ExplainTask, Plan, Progress, Update
 from whybox_server.serving.cache.cache import Cache
-from whybox_server.serving.lane import Flow, Lane, Usage
-from whybox_server.serving.onnx.model import OnnxModel
+from whybox_server.serving.cache.desk import Desk
+from whybox_server.serving.lane import Lane
 
 MAX_PARALLEL_INSTANCES = 64  # of one call: enough to fill any batch, few enough to bound memory
 PROGRESS_EVERY_S = 0.1
 REPLY_RESERVE_S = 0.05  # what encoding and sending the answer may take of the deadline
 
 Emit = Callable[[Update], None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
-    """One instance, cut and costed; its method has not asked anything yet.
-
-    routes: to every model that may be asked, by the name that queries use; "" is the explained one.
-    """
-
-    index: int
-    subject: Subject
-    rng: Rng
-    task: Any  # what the method's `prepare` made
-    cost: Cost
-    routes: Mapping[str, Route]
-    flow: Flow
-
-    @property
-    def lane(self) -> Lane:
-        """Of the explained model."""
-        return self.routes[""].lane
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Call:
-    """What all instances of one request share."""
-
-    task: ExplainTask
-    model: OnnxModel
-    request_id: str
-    deadline: float
-    others: tuple[Other, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -182,8 +141,9 @@ class Explainer:
         names = (call.request_id, call.task.method.name, call.task.model, modality_name(one.subject))
         self.events.tell(Started(*names, one.cost.rows))
         complete, reason = False, "CANCELLED"
+        lanes: list[Lane] = []
         try:
-            finding = await self._ask(call, one)
+            finding = await self._ask(call, one, lanes)
             complete, reason = finding.complete, ""
         except WhyboxError as error:
             reason = error.reason.value
@@ -191,21 +151,18 @@ class Explainer:
         finally:
             usage.wall_s = self.clock() - started
             self.events.tell(Finished(*names, complete, reason or None, usage))
-        return Answer(one.index, one.subject, finding, usage, provenance(call))
+        return Answer(one.index, one.subject, finding, usage, provenance(call, lanes))
 
-    async def _ask(self, call: Call, one: Prepared) -> Finding:
+    async def _ask(self, call: Call, one: Prepared, lanes: list[Lane]) -> Finding:
+        """What the method finds. lanes: grows by each lane of the explained model that is asked."""
         usage = one.flow.usage
         steps = call.task.method.run(one.task, call.task.params, one.rng)
         with ExitStack() as opened:
-            desks = {
-                name: opened.enter_context(closing(self.cache.open(route.lane, one.flow)))
-                for name, route in one.routes.items()
-            }
-            router = Router(desks, {name: route.names for name, route in one.routes.items()})
+            router = Router(partial(self._open, one, opened, lanes))
             meter = Meter(router, usage, self.pool, self.clock, call.task.max_queries, call.deadline)
             try:
                 with paths_in_request(call.task.method):
-                    return await drive(steps, meter, self.pool, usage)
+                    return await drive(steps, Seeding(meter), self.pool, usage)
             except BudgetSpent as spent:
                 if self.clock() < call.deadline:
                     raise
@@ -216,59 +173,15 @@ class Explainer:
                     rows_planned=usage.rows_planned,
                 ) from spent
 
-
-def prepare(call: Call, index: int, given: Given) -> Prepared:
-    """Check an instance against the model, cut it, and cost it. Blocks; runs in the pool."""
-    task, model, field = call.task, call.model, f"instances[{index}]"
-    arrays = model.fit(arrays_of(given, model.rows, model.spec, field), field)
-    subject = Subject(Instance(arrays, model.spec), targets_of(task, model, model.labels_for(arrays)))
-    modality = model.spec.modality
-    if modality not in task.method.modalities:
-        others = [m.name for m in METHOD.values() if modality in m.modalities]
-        raise MethodUnsupported(
-            f"{task.method.name} does not explain {modality_name(subject)} models; these do: {', '.join(others)}",
-            method=task.method.name,
-            alternatives=", ".join(others),
-        )
-    rng = np.random.default_rng(task.seed)
-    with paths_in_request(task.method):
-        prepared = task.method.prepare(subject, task.params, rng)
-    flow = Flow(f"{call.request_id}/{index}", Usage())
-    routes = {"": Route(model.lane(Want.SCORES, task.mode, arrays), {})}
-    routes |= {other.name: route_to(other, task.mode, arrays) for other in call.others}
-    return Prepared(index, subject, rng, prepared, task.method.cost(prepared, task.params), routes, flow)
-
-
-def targets_of(task: ExplainTask, model: OnnxModel, labels: tuple[str, ...]) -> Targets:
-    """What to explain, in which units. Raises InvalidRequest when the model has no such units."""
-    space = task.space
-    if space is None:
-        space = Space(model.kind.value)
-    if (space is Space.VALUE) != (model.kind is ScoreKind.VALUE):
-        raise InvalidRequest.of(
-            "space", f"this model's scores are of kind {model.kind.value}; {space.value} cannot be read from them"
-        )
-    return Targets(task.choices, labels, model.kind, space, model.link)
-
-
-def provenance(call: Call) -> Provenance:
-    return Provenance(
-        model=call.task.model,
-        model_digest=call.model.digest,
-        method=call.task.method.name,
-        method_version=call.task.method.version,
-        seed=call.task.seed,
-        mode=call.task.mode,
-        libraries=call.model.libraries,
-        provider=call.model.provider,
-        guesses=call.model.guesses,
-        request_id=call.request_id,
-    )
-
-
-def modality_name(subject: Subject) -> str:
-    modality = subject.instance.spec.modality
-    return "unknown" if modality is None else modality.value
+    async def _open(
+        self, one: Prepared, opened: ExitStack, lanes: list[Lane], query: Query
+    ) -> tuple[Desk, Mapping[str, str]]:
+        """A desk for queries of this kind; it is closed with the stack."""
+        loop = asyncio.get_running_loop()
+        route = await loop.run_in_executor(self.pool, one.route, query)
+        if not query.model:
+            lanes.append(route.lane)
+        return opened.enter_context(closing(self.cache.open(route.lane, one.flow))), route.names
 
 
 def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

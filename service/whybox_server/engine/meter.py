@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 
 from whybox_server.core.errors import BudgetSpent
-from whybox_server.core.query import Predictor, Query, Reply
+from whybox_server.core.query import Predictor, Query, Reply, Want
 from whybox_server.core.rows import Array, Buffers, Rows
 from whybox_server.serving.lane import Usage
 
@@ -38,9 +38,16 @@ class Keyed:
         self.rows.write(at, out)
 
 
-def of_model(name: str, keys: list[bytes]) -> set[bytes]:
-    """The different rows of one model: the same row asked of two models is two rows."""
-    return {name.encode() + key for key in keys} if name else set(keys)
+def kind_of(query: Query) -> bytes:
+    """The same row asked of two models, or at two places of one, is two rows. b"": scores of the explained one."""
+    inside = "" if query.want is Want.SCORES else f"{query.want.value}{query.probe}"
+    return f"{query.model}{inside}".encode()
+
+
+def different(query: Query, keys: list[bytes]) -> set[bytes]:
+    """The different rows of a query whose digests are these."""
+    kind = kind_of(query)
+    return {kind + key for key in keys} if kind else set(keys)
 
 
 @dataclass(slots=True, eq=False)
@@ -79,4 +86,4 @@ class Meter:
     def _told_apart(self, query: Query) -> tuple[list[bytes], set[bytes]]:
         """Digests of all rows, and those never asked before. Takes long for many rows: not on the loop."""
         keys = query.rows.keys()
-        return keys, of_model(query.model, keys) - self._seen
+        return keys, different(query, keys) - self._seen

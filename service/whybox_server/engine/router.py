@@ -6,14 +6,15 @@ explained model is asked about. Each model has a lane of its own; how they answe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from whybox_server.core.errors import InputMismatch, InvalidRequest
 from whybox_server.core.query import Predictor, Query, Reply, Want
 from whybox_server.core.rows import Array, Buffers, Rows
+from whybox_server.core.rows_probed import seeded
 from whybox_server.core.spec import ModelSpec, ScoreKind
 from whybox_server.serving.lane import Lane, Mode
 from whybox_server.serving.onnx.model import OnnxModel
@@ -58,18 +59,34 @@ class Renamed:
         self.rows.write(at, {ours: out[theirs] for ours, theirs in self.names.items()})
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Router:
-    """A Predictor over one predictor per model, by the names that queries use."""
+Open = Callable[[Query], Awaitable[tuple[Predictor, Mapping[str, str]]]]
 
-    below: Mapping[str, Predictor]
-    names: Mapping[str, Mapping[str, str]]
+
+@dataclass(slots=True, eq=False)
+class Router:
+    """A Predictor over one predictor per model and place in it; `open` makes one when it is first asked."""
+
+    open: Open
+    _known: dict[object, tuple[Predictor, Mapping[str, str]]] = field(default_factory=dict)
 
     async def predict(self, query: Query) -> Reply:
         """What the query's own model says."""
-        names = self.names[query.model]
+        key = (query.model, query.want, None if query.want is Want.SCORES else query.probe)
+        if key not in self._known:
+            self._known[key] = await self.open(query)
+        below, names = self._known[key]
         rows = Renamed(query.rows, names) if names else query.rows
-        return await self.below[query.model].predict(replace(query, rows=rows))
+        return await below.predict(replace(query, rows=rows))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seeding:
+    """A Predictor that writes into each row which score is led back, and what it is compared with."""
+
+    below: Predictor
+
+    async def predict(self, query: Query) -> Reply:
+        return await self.below.predict(seeded(query))
 
 
 def route_to(other: Other, mode: Mode, inputs: Mapping[str, Array]) -> Route:

@@ -91,6 +91,7 @@ class Provenance:
     mode: Mode
     libraries: Mapping[str, str]
     provider: str
+    nodes: Mapping[str, int]  # by the provider that ran them
     guesses: tuple[str, ...]
     request_id: str
 

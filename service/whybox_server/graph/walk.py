@@ -38,10 +38,34 @@ def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
 def reads(node: NodeProto) -> Iterator[str]:
     """Names of all values a node may read, those its subgraphs take from outside included."""
     yield from node.input
+    yield from captured(node)
+
+
+def captured(node: NodeProto) -> tuple[str, ...]:
+    """Names that a node's subgraphs take from outside, each once, in the order of reading."""
+    found: dict[str, None] = {}
     for graph in subgraphs(node):
-        for inner in graph.node:
-            yield from reads(inner)
-        yield from (output.name for output in graph.output)
+        own = {*_given(graph), *(name for inner in graph.node for name in inner.output)}
+        asked = [name for inner in graph.node for name in reads(inner)]
+        asked += [entry.name for entry in graph.output]
+        found.update(dict.fromkeys(name for name in asked if name and name not in own))
+    return tuple(found)
+
+
+def names_in(graph: GraphProto) -> Iterator[str]:
+    """Of all values that a graph and the graphs inside it make."""
+    yield from _given(graph)
+    for node in graph.node:
+        yield from node.output
+        for inner in subgraphs(node):
+            yield from names_in(inner)
+
+
+def _given(graph: GraphProto) -> Iterator[str]:
+    """Values that no node makes."""
+    yield from (entry.name for entry in graph.input)
+    yield from (tensor.name for tensor in graph.initializer)
+    yield from (sparse.values.name for sparse in graph.sparse_initializer)
 
 
 def real_inputs(graph: GraphProto) -> list[ValueInfoProto]:

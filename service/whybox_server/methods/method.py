@@ -50,6 +50,7 @@ class Method(Generic[P, T]):
     others: further models to be asked, by the parameter that names each; they are given the explained
     model's rows, and a reply's scores are their output as it is, flattened, (n, numbers).
     lacks: what a model of its modality lacks for its defaults, or "", known before there is an instance.
+    probes: by which rules it leads scores back, for methods that look inside a model; "": it does not.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Method(Generic[P, T]):
     run: Callable[[T, P, Rng], Steps]
     others: Callable[[P], Mapping[str, str]] = alone
     lacks: Callable[[ModelSpec], str] = nothing
+    probes: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from whybox_server.core.errors import BudgetSpent
-from whybox_server.core.query import Query, Reply
+from whybox_server.core.query import Query, Reply, Want
 from whybox_server.core.rows import Stacked
 
 V = TypeVar("V")
@@ -22,7 +22,7 @@ V = TypeVar("V")
 def together(procedures: Sequence[Generator[Query, Reply, V]]) -> Generator[Query, Reply, list[V]]:
     """The results of all, in order.
 
-    Queries of the same kind are merged; one that wants a gradient is asked alone. A spent budget is
+    Queries of the same kind are merged, whatever their targets. A spent budget is
     thrown into each of those that asked, which may end with what they have or let it pass.
     """
     results: dict[int, V] = {}
@@ -60,11 +60,16 @@ def together(procedures: Sequence[Generator[Query, Reply, V]]) -> Generator[Quer
 
 def alike(one: Query, other: Query) -> bool:
     """Whether two queries can be one."""
-    return one.want is other.want and one.target == other.target and one.model == other.model
+    free = one.reference is None and other.reference is None
+    return free and (one.want, one.model, one.probe) == (other.want, other.model, other.probe)
 
 
 def merged(queries: Sequence[Query]) -> Query:
     """One query that asks what all ask, in order."""
     if len(queries) == 1:
         return queries[0]
-    return replace(queries[0], rows=Stacked(tuple(query.rows for query in queries)))
+    rows = Stacked(tuple(query.rows for query in queries))
+    if queries[0].want is not Want.GRADIENT:
+        return replace(queries[0], rows=rows)
+    targets = [np.broadcast_to(np.asarray(query.target), len(query.rows)) for query in queries]
+    return replace(queries[0], rows=rows, target=np.concatenate(targets))

@@ -6,14 +6,14 @@ the others' insides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol, TypeAlias
 
 from whybox_server.core.rows import Array, Rows
 
-Answers: TypeAlias = tuple[Array, ...]  # each (n, *shape): scores, and a gradient if it was wanted
+Answers: TypeAlias = tuple[Array, ...]  # each (n, *shape), as the lane says: scores first
 
 
 class Mode(Enum):
@@ -54,12 +54,16 @@ class Lane:
     """All that must be equal for rows to share a model call.
 
     fingerprint: digest over model content, way of execution, outputs, want and mode; 32 bytes.
+    answers: what a row's answers are, by field of `core.query.Reply`. nodes: of the graph, by the
+    provider that runs them.
     """
 
     fingerprint: bytes
     runner: Runner
     max_rows: int  # most rows in one call
     fixed_rows: int | None = None  # REPRODUCIBLE: every call has exactly this many
+    answers: tuple[str, ...] = ("scores",)
+    nodes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)

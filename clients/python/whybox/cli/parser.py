@@ -30,6 +30,20 @@ exit status: 0 explained, 1 the server refused or failed, 2 wrong usage, 130 int
 """
 
 
+DIFFERENTIATE = """\
+examples:
+  whybox differentiate net.onnx -o net.grad.onnx
+  whybox differentiate net.onnx -o net.cam.onnx --wrt layer4 --of logits
+  whybox differentiate net.onnx -o net.guided.onnx --table guided_backprop
+  whybox differentiate net.onnx -o net.lrp.onnx --table lrp --option composite=epsilon_plus --option epsilon=1e-3
+
+tables: gradient, guided_backprop, deconvnet, lrp, deep_taylor, deeplift (which also reads a reference).
+Relevance (lrp, deep_taylor) starts from seed x score; the others from the seed.
+
+exit status: 0 written, 1 the model cannot be differentiated, 2 wrong usage
+"""
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands but `serve`, whose flags are the server's."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -55,7 +69,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_server(methods)
     _add_server(commands.add_parser("models", help="list the models of the server"))
-    _add_differentiate(commands.add_parser("differentiate", help="write a model's gradient as an ONNX model"))
+    _add_differentiate(
+        commands.add_parser(
+            "differentiate",
+            help="write a model's gradient as an ONNX model",
+            epilog=DIFFERENTIATE,
+            formatter_class=raw,
+        )
+    )
     commands.add_parser("serve", help="start a server; see `whybox serve --help`", add_help=False)
     return parser
 
@@ -94,6 +115,8 @@ def _add_differentiate(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", required=True, metavar="FILE", help="where the gradient model is written")
     add("--wrt", metavar="TENSOR", help="differentiate with respect to this (default: the only real input)")
     add("--of", metavar="TENSOR", help="differentiate this (default: the first real output)")
+    add("--table", default="gradient", metavar="NAME", help="by which rules (default: gradient)")
+    add("--option", action="append", default=[], metavar="K=V", help="option of the table; may be repeated")
 
 
 def _add_server(parser: argparse.ArgumentParser) -> None:

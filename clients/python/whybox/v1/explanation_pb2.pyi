@@ -314,7 +314,7 @@ class Usage(_message.Message):
     def __init__(self, rows_planned: _Optional[int] = ..., rows_asked: _Optional[int] = ..., rows_unique: _Optional[int] = ..., rows_cached: _Optional[int] = ..., rows_sent: _Optional[int] = ..., batches: _Optional[int] = ..., mean_fill: _Optional[float] = ..., queued_ms: _Optional[float] = ..., model_ms: _Optional[float] = ..., method_ms: _Optional[float] = ..., wall_ms: _Optional[float] = ...) -> None: ...
 
 class Provenance(_message.Message):
-    __slots__ = ("model_digest", "model", "method", "method_version", "seed", "mode", "baseline", "segmentation", "libraries", "provider", "guesses", "request_id")
+    __slots__ = ("model_digest", "model", "method", "method_version", "seed", "mode", "baseline", "segmentation", "libraries", "provider", "guesses", "request_id", "nodes")
     class LibrariesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -322,6 +322,13 @@ class Provenance(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class NodesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
@@ -334,6 +341,7 @@ class Provenance(_message.Message):
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     GUESSES_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
     model_digest: str
     model: str
     method: str
@@ -346,7 +354,8 @@ class Provenance(_message.Message):
     provider: str
     guesses: _containers.RepeatedScalarFieldContainer[str]
     request_id: str
-    def __init__(self, model_digest: _Optional[str] = ..., model: _Optional[str] = ..., method: _Optional[str] = ..., method_version: _Optional[str] = ..., seed: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., baseline: _Optional[str] = ..., segmentation: _Optional[str] = ..., libraries: _Optional[_Mapping[str, str]] = ..., provider: _Optional[str] = ..., guesses: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    nodes: _containers.ScalarMap[str, int]
+    def __init__(self, model_digest: _Optional[str] = ..., model: _Optional[str] = ..., method: _Optional[str] = ..., method_version: _Optional[str] = ..., seed: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., baseline: _Optional[str] = ..., segmentation: _Optional[str] = ..., libraries: _Optional[_Mapping[str, str]] = ..., provider: _Optional[str] = ..., guesses: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ..., nodes: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class Rendering(_message.Message):
     __slots__ = ("format", "content")

@@ -89,6 +89,41 @@ class Game(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     GAME_DELETION: _ClassVar[Game]
     GAME_PRESERVATION: _ClassVar[Game]
     GAME_AREA: _ClassVar[Game]
+
+class LrpComposite(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LRP_COMPOSITE_UNSPECIFIED: _ClassVar[LrpComposite]
+    LRP_COMPOSITE_EPSILON: _ClassVar[LrpComposite]
+    LRP_COMPOSITE_EPSILON_PLUS: _ClassVar[LrpComposite]
+    LRP_COMPOSITE_EPSILON_PLUS_FLAT: _ClassVar[LrpComposite]
+    LRP_COMPOSITE_EPSILON_ALPHA2_BETA1: _ClassVar[LrpComposite]
+    LRP_COMPOSITE_EPSILON_ALPHA2_BETA1_FLAT: _ClassVar[LrpComposite]
+    LRP_COMPOSITE_EPSILON_GAMMA_BOX: _ClassVar[LrpComposite]
+    LRP_COMPOSITE_ALPHA1_BETA0: _ClassVar[LrpComposite]
+    LRP_COMPOSITE_EXCITATION_BACKPROP: _ClassVar[LrpComposite]
+
+class DeepliftRule(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DEEPLIFT_RULE_UNSPECIFIED: _ClassVar[DeepliftRule]
+    DEEPLIFT_RULE_RESCALE: _ClassVar[DeepliftRule]
+    DEEPLIFT_RULE_REVEAL_CANCEL: _ClassVar[DeepliftRule]
+    DEEPLIFT_RULE_GENOMICS: _ClassVar[DeepliftRule]
+
+class Smoothing(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SMOOTHING_UNSPECIFIED: _ClassVar[Smoothing]
+    SMOOTHING_MEAN: _ClassVar[Smoothing]
+    SMOOTHING_SQUARED: _ClassVar[Smoothing]
+    SMOOTHING_VARIANCE: _ClassVar[Smoothing]
+
+class PathRule(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PATH_RULE_UNSPECIFIED: _ClassVar[PathRule]
+    PATH_RULE_GAUSS_LEGENDRE: _ClassVar[PathRule]
+    PATH_RULE_RIEMANN_LEFT: _ClassVar[PathRule]
+    PATH_RULE_RIEMANN_MIDDLE: _ClassVar[PathRule]
+    PATH_RULE_RIEMANN_RIGHT: _ClassVar[PathRule]
+    PATH_RULE_TRAPEZOID: _ClassVar[PathRule]
 SEGMENTATION_KIND_UNSPECIFIED: SegmentationKind
 SEGMENTATION_KIND_SLIC: SegmentationKind
 SEGMENTATION_KIND_QUICKSHIFT: SegmentationKind
@@ -141,6 +176,29 @@ GAME_UNSPECIFIED: Game
 GAME_DELETION: Game
 GAME_PRESERVATION: Game
 GAME_AREA: Game
+LRP_COMPOSITE_UNSPECIFIED: LrpComposite
+LRP_COMPOSITE_EPSILON: LrpComposite
+LRP_COMPOSITE_EPSILON_PLUS: LrpComposite
+LRP_COMPOSITE_EPSILON_PLUS_FLAT: LrpComposite
+LRP_COMPOSITE_EPSILON_ALPHA2_BETA1: LrpComposite
+LRP_COMPOSITE_EPSILON_ALPHA2_BETA1_FLAT: LrpComposite
+LRP_COMPOSITE_EPSILON_GAMMA_BOX: LrpComposite
+LRP_COMPOSITE_ALPHA1_BETA0: LrpComposite
+LRP_COMPOSITE_EXCITATION_BACKPROP: LrpComposite
+DEEPLIFT_RULE_UNSPECIFIED: DeepliftRule
+DEEPLIFT_RULE_RESCALE: DeepliftRule
+DEEPLIFT_RULE_REVEAL_CANCEL: DeepliftRule
+DEEPLIFT_RULE_GENOMICS: DeepliftRule
+SMOOTHING_UNSPECIFIED: Smoothing
+SMOOTHING_MEAN: Smoothing
+SMOOTHING_SQUARED: Smoothing
+SMOOTHING_VARIANCE: Smoothing
+PATH_RULE_UNSPECIFIED: PathRule
+PATH_RULE_GAUSS_LEGENDRE: PathRule
+PATH_RULE_RIEMANN_LEFT: PathRule
+PATH_RULE_RIEMANN_MIDDLE: PathRule
+PATH_RULE_RIEMANN_RIGHT: PathRule
+PATH_RULE_TRAPEZOID: PathRule
 
 class Segmentation(_message.Message):
     __slots__ = ("kind", "count", "all_channels", "given")
@@ -373,3 +431,103 @@ class ShapleySamplingParams(_message.Message):
     segmentation: Segmentation
     baseline: Baseline
     def __init__(self, num_permutations: _Optional[int] = ..., antithetic: _Optional[bool] = ..., tolerance: _Optional[float] = ..., num_background: _Optional[int] = ..., segmentation: _Optional[_Union[Segmentation, _Mapping]] = ..., baseline: _Optional[_Union[Baseline, _Mapping]] = ...) -> None: ...
+
+class LrpParams(_message.Message):
+    __slots__ = ("composite", "epsilon", "gamma", "alpha", "low", "high", "layers", "input")
+    COMPOSITE_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    GAMMA_FIELD_NUMBER: _ClassVar[int]
+    ALPHA_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    composite: LrpComposite
+    epsilon: float
+    gamma: float
+    alpha: float
+    low: _containers.RepeatedScalarFieldContainer[float]
+    high: _containers.RepeatedScalarFieldContainer[float]
+    layers: _containers.RepeatedScalarFieldContainer[str]
+    input: str
+    def __init__(self, composite: _Optional[_Union[LrpComposite, str]] = ..., epsilon: _Optional[float] = ..., gamma: _Optional[float] = ..., alpha: _Optional[float] = ..., low: _Optional[_Iterable[float]] = ..., high: _Optional[_Iterable[float]] = ..., layers: _Optional[_Iterable[str]] = ..., input: _Optional[str] = ...) -> None: ...
+
+class DeepTaylorParams(_message.Message):
+    __slots__ = ("bounded", "low", "high", "input")
+    BOUNDED_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    bounded: bool
+    low: _containers.RepeatedScalarFieldContainer[float]
+    high: _containers.RepeatedScalarFieldContainer[float]
+    input: str
+    def __init__(self, bounded: _Optional[bool] = ..., low: _Optional[_Iterable[float]] = ..., high: _Optional[_Iterable[float]] = ..., input: _Optional[str] = ...) -> None: ...
+
+class DeepliftParams(_message.Message):
+    __slots__ = ("rule", "baseline", "input")
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    rule: DeepliftRule
+    baseline: Baseline
+    input: str
+    def __init__(self, rule: _Optional[_Union[DeepliftRule, str]] = ..., baseline: _Optional[_Union[Baseline, _Mapping]] = ..., input: _Optional[str] = ...) -> None: ...
+
+class GradientParams(_message.Message):
+    __slots__ = ("input",)
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    input: str
+    def __init__(self, input: _Optional[str] = ...) -> None: ...
+
+class SaliencyParams(_message.Message):
+    __slots__ = ("input", "channel_maximum")
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_MAXIMUM_FIELD_NUMBER: _ClassVar[int]
+    input: str
+    channel_maximum: bool
+    def __init__(self, input: _Optional[str] = ..., channel_maximum: _Optional[bool] = ...) -> None: ...
+
+class GradientXInputParams(_message.Message):
+    __slots__ = ("input",)
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    input: str
+    def __init__(self, input: _Optional[str] = ...) -> None: ...
+
+class SmoothGradParams(_message.Message):
+    __slots__ = ("statistic", "num_samples", "noise", "input")
+    STATISTIC_FIELD_NUMBER: _ClassVar[int]
+    NUM_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    NOISE_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    statistic: Smoothing
+    num_samples: int
+    noise: float
+    input: str
+    def __init__(self, statistic: _Optional[_Union[Smoothing, str]] = ..., num_samples: _Optional[int] = ..., noise: _Optional[float] = ..., input: _Optional[str] = ...) -> None: ...
+
+class IntegratedGradientsParams(_message.Message):
+    __slots__ = ("baselines", "rule", "steps", "tolerance", "input")
+    BASELINES_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    baselines: _containers.RepeatedCompositeFieldContainer[Baseline]
+    rule: PathRule
+    steps: int
+    tolerance: float
+    input: str
+    def __init__(self, baselines: _Optional[_Iterable[_Union[Baseline, _Mapping]]] = ..., rule: _Optional[_Union[PathRule, str]] = ..., steps: _Optional[int] = ..., tolerance: _Optional[float] = ..., input: _Optional[str] = ...) -> None: ...
+
+class GradientShapParams(_message.Message):
+    __slots__ = ("num_samples", "noise", "baselines", "input")
+    NUM_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    NOISE_FIELD_NUMBER: _ClassVar[int]
+    BASELINES_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    num_samples: int
+    noise: float
+    baselines: _containers.RepeatedCompositeFieldContainer[Baseline]
+    input: str
+    def __init__(self, num_samples: _Optional[int] = ..., noise: _Optional[float] = ..., baselines: _Optional[_Iterable[_Union[Baseline, _Mapping]]] = ..., input: _Optional[str] = ...) -> None: ...

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from whybox.v1 import tensor_pb2 as whybox_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14whybox/v1/spec.proto\x12\twhybox.v1\x1a\x16whybox/v1/tensor.proto\"\xd0\x02\n\tModelSpec\x12%\n\x08modality\x18\x01 \x01(\x0e\x32\x13.whybox.v1.Modality\x12\x0e\n\x06labels\x18\x02 \x03(\t\x12\x0e\n\x06output\x18\x03 \x01(\t\x12#\n\x05score\x18\x04 \x01(\x0e\x32\x14.whybox.v1.ScoreKind\x12#\n\x05\x62\x61tch\x18\x05 \x01(\x0e\x32\x14.whybox.v1.BatchAxis\x12)\n\x07tabular\x18\n \x01(\x0b\x32\x16.whybox.v1.TabularSpecH\x00\x12%\n\x05image\x18\x0b \x01(\x0b\x32\x14.whybox.v1.ImageSpecH\x00\x12#\n\x04text\x18\x0c \x01(\x0b\x32\x13.whybox.v1.TextSpecH\x00\x12\x30\n\x0btime_series\x18\r \x01(\x0b\x32\x19.whybox.v1.TimeSeriesSpecH\x00\x42\t\n\x07\x64\x65tails\"\xd1\x01\n\x0bTabularSpec\x12\x15\n\rfeature_names\x18\x01 \x03(\t\x12%\n\nbackground\x18\x02 \x01(\x0b\x32\x11.whybox.v1.Tensor\x12:\n\ncategories\x18\x03 \x03(\x0b\x32&.whybox.v1.TabularSpec.CategoriesEntry\x1aH\n\x0f\x43\x61tegoriesEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12$\n\x05value\x18\x02 \x01(\x0b\x32\x15.whybox.v1.Categories:\x02\x38\x01\"\x1b\n\nCategories\x12\r\n\x05names\x18\x01 \x03(\t\"\x99\x01\n\tImageSpec\x12\x0e\n\x06layout\x18\x01 \x01(\t\x12\x12\n\x05\x62lack\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05white\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x0c\n\x04mean\x18\x04 \x03(\x01\x12\x0b\n\x03std\x18\x05 \x03(\x01\x12%\n\nbackground\x18\x06 \x01(\x0b\x32\x11.whybox.v1.TensorB\x08\n\x06_blackB\x08\n\x06_white\"`\n\x08TextSpec\x12\x12\n\nmask_token\x18\x01 \x01(\t\x12\x14\n\x07mask_id\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x06pad_id\x18\x03 \x01(\x03H\x01\x88\x01\x01\x42\n\n\x08_mask_idB\t\n\x07_pad_id\"^\n\x0eTimeSeriesSpec\x12\x0e\n\x06layout\x18\x01 \x01(\t\x12\x15\n\rchannel_names\x18\x02 \x03(\t\x12%\n\nbackground\x18\x03 \x01(\x0b\x32\x11.whybox.v1.Tensor*\x90\x01\n\x08Modality\x12\x18\n\x14MODALITY_UNSPECIFIED\x10\x00\x12\x14\n\x10MODALITY_TABULAR\x10\x01\x12\x12\n\x0eMODALITY_IMAGE\x10\x02\x12\x11\n\rMODALITY_TEXT\x10\x03\x12\x18\n\x14MODALITY_TIME_SERIES\x10\x04\x12\x13\n\x0fMODALITY_TENSOR\x10\x05*o\n\tScoreKind\x12\x1a\n\x16SCORE_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10SCORE_KIND_LOGIT\x10\x01\x12\x1a\n\x16SCORE_KIND_PROBABILITY\x10\x02\x12\x14\n\x10SCORE_KIND_VALUE\x10\x03*j\n\tBatchAxis\x12\x1a\n\x16\x42\x41TCH_AXIS_UNSPECIFIED\x10\x00\x12\x16\n\x12\x42\x41TCH_AXIS_DYNAMIC\x10\x01\x12\x14\n\x10\x42\x41TCH_AXIS_FIXED\x10\x02\x12\x13\n\x0f\x42\x41TCH_AXIS_NONE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14whybox/v1/spec.proto\x12\twhybox.v1\x1a\x16whybox/v1/tensor.proto\"\xfd\x02\n\tModelSpec\x12%\n\x08modality\x18\x01 \x01(\x0e\x32\x13.whybox.v1.Modality\x12\x0e\n\x06labels\x18\x02 \x03(\t\x12\x0e\n\x06output\x18\x03 \x01(\t\x12#\n\x05score\x18\x04 \x01(\x0e\x32\x14.whybox.v1.ScoreKind\x12#\n\x05\x62\x61tch\x18\x05 \x01(\x0e\x32\x14.whybox.v1.BatchAxis\x12+\n\x08gradient\x18\x06 \x01(\x0b\x32\x19.whybox.v1.GradientOutput\x12)\n\x07tabular\x18\n \x01(\x0b\x32\x16.whybox.v1.TabularSpecH\x00\x12%\n\x05image\x18\x0b \x01(\x0b\x32\x14.whybox.v1.ImageSpecH\x00\x12#\n\x04text\x18\x0c \x01(\x0b\x32\x13.whybox.v1.TextSpecH\x00\x12\x30\n\x0btime_series\x18\r \x01(\x0b\x32\x19.whybox.v1.TimeSeriesSpecH\x00\x42\t\n\x07\x64\x65tails\"=\n\x0eGradientOutput\x12\x0e\n\x06output\x18\x01 \x01(\t\x12\x0c\n\x04seed\x18\x02 \x01(\t\x12\r\n\x05input\x18\x03 \x01(\t\"\xd1\x01\n\x0bTabularSpec\x12\x15\n\rfeature_names\x18\x01 \x03(\t\x12%\n\nbackground\x18\x02 \x01(\x0b\x32\x11.whybox.v1.Tensor\x12:\n\ncategories\x18\x03 \x03(\x0b\x32&.whybox.v1.TabularSpec.CategoriesEntry\x1aH\n\x0f\x43\x61tegoriesEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12$\n\x05value\x18\x02 \x01(\x0b\x32\x15.whybox.v1.Categories:\x02\x38\x01\"\x1b\n\nCategories\x12\r\n\x05names\x18\x01 \x03(\t\"\x99\x01\n\tImageSpec\x12\x0e\n\x06layout\x18\x01 \x01(\t\x12\x12\n\x05\x62lack\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05white\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x0c\n\x04mean\x18\x04 \x03(\x01\x12\x0b\n\x03std\x18\x05 \x03(\x01\x12%\n\nbackground\x18\x06 \x01(\x0b\x32\x11.whybox.v1.TensorB\x08\n\x06_blackB\x08\n\x06_white\"`\n\x08TextSpec\x12\x12\n\nmask_token\x18\x01 \x01(\t\x12\x14\n\x07mask_id\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x06pad_id\x18\x03 \x01(\x03H\x01\x88\x01\x01\x42\n\n\x08_mask_idB\t\n\x07_pad_id\"^\n\x0eTimeSeriesSpec\x12\x0e\n\x06layout\x18\x01 \x01(\t\x12\x15\n\rchannel_names\x18\x02 \x03(\t\x12%\n\nbackground\x18\x03 \x01(\x0b\x32\x11.whybox.v1.Tensor*\x90\x01\n\x08Modality\x12\x18\n\x14MODALITY_UNSPECIFIED\x10\x00\x12\x14\n\x10MODALITY_TABULAR\x10\x01\x12\x12\n\x0eMODALITY_IMAGE\x10\x02\x12\x11\n\rMODALITY_TEXT\x10\x03\x12\x18\n\x14MODALITY_TIME_SERIES\x10\x04\x12\x13\n\x0fMODALITY_TENSOR\x10\x05*o\n\tScoreKind\x12\x1a\n\x16SCORE_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10SCORE_KIND_LOGIT\x10\x01\x12\x1a\n\x16SCORE_KIND_PROBABILITY\x10\x02\x12\x14\n\x10SCORE_KIND_VALUE\x10\x03*j\n\tBatchAxis\x12\x1a\n\x16\x42\x41TCH_AXIS_UNSPECIFIED\x10\x00\x12\x16\n\x12\x42\x41TCH_AXIS_DYNAMIC\x10\x01\x12\x14\n\x10\x42\x41TCH_AXIS_FIXED\x10\x02\x12\x13\n\x0f\x42\x41TCH_AXIS_NONE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,24 +34,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TABULARSPEC_CATEGORIESENTRY']._loaded_options = None
   _globals['_TABULARSPEC_CATEGORIESENTRY']._serialized_options = b'8\001'
-  _globals['_MODALITY']._serialized_start=990
-  _globals['_MODALITY']._serialized_end=1134
-  _globals['_SCOREKIND']._serialized_start=1136
-  _globals['_SCOREKIND']._serialized_end=1247
-  _globals['_BATCHAXIS']._serialized_start=1249
-  _globals['_BATCHAXIS']._serialized_end=1355
+  _globals['_MODALITY']._serialized_start=1098
+  _globals['_MODALITY']._serialized_end=1242
+  _globals['_SCOREKIND']._serialized_start=1244
+  _globals['_SCOREKIND']._serialized_end=1355
+  _globals['_BATCHAXIS']._serialized_start=1357
+  _globals['_BATCHAXIS']._serialized_end=1463
   _globals['_MODELSPEC']._serialized_start=60
-  _globals['_MODELSPEC']._serialized_end=396
-  _globals['_TABULARSPEC']._serialized_start=399
-  _globals['_TABULARSPEC']._serialized_end=608
-  _globals['_TABULARSPEC_CATEGORIESENTRY']._serialized_start=536
-  _globals['_TABULARSPEC_CATEGORIESENTRY']._serialized_end=608
-  _globals['_CATEGORIES']._serialized_start=610
-  _globals['_CATEGORIES']._serialized_end=637
-  _globals['_IMAGESPEC']._serialized_start=640
-  _globals['_IMAGESPEC']._serialized_end=793
-  _globals['_TEXTSPEC']._serialized_start=795
-  _globals['_TEXTSPEC']._serialized_end=891
-  _globals['_TIMESERIESSPEC']._serialized_start=893
-  _globals['_TIMESERIESSPEC']._serialized_end=987
+  _globals['_MODELSPEC']._serialized_end=441
+  _globals['_GRADIENTOUTPUT']._serialized_start=443
+  _globals['_GRADIENTOUTPUT']._serialized_end=504
+  _globals['_TABULARSPEC']._serialized_start=507
+  _globals['_TABULARSPEC']._serialized_end=716
+  _globals['_TABULARSPEC_CATEGORIESENTRY']._serialized_start=644
+  _globals['_TABULARSPEC_CATEGORIESENTRY']._serialized_end=716
+  _globals['_CATEGORIES']._serialized_start=718
+  _globals['_CATEGORIES']._serialized_end=745
+  _globals['_IMAGESPEC']._serialized_start=748
+  _globals['_IMAGESPEC']._serialized_end=901
+  _globals['_TEXTSPEC']._serialized_start=903
+  _globals['_TEXTSPEC']._serialized_end=999
+  _globals['_TIMESERIESSPEC']._serialized_start=1001
+  _globals['_TIMESERIESSPEC']._serialized_end=1095
 # @@protoc_insertion_point(module_scope)

@@ -46,12 +46,13 @@ BATCH_AXIS_FIXED: BatchAxis
 BATCH_AXIS_NONE: BatchAxis
 
 class ModelSpec(_message.Message):
-    __slots__ = ("modality", "labels", "output", "score", "batch", "tabular", "image", "text", "time_series")
+    __slots__ = ("modality", "labels", "output", "score", "batch", "gradient", "tabular", "image", "text", "time_series")
     MODALITY_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_FIELD_NUMBER: _ClassVar[int]
     TABULAR_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -61,11 +62,22 @@ class ModelSpec(_message.Message):
     output: str
     score: ScoreKind
     batch: BatchAxis
+    gradient: GradientOutput
     tabular: TabularSpec
     image: ImageSpec
     text: TextSpec
     time_series: TimeSeriesSpec
-    def __init__(self, modality: _Optional[_Union[Modality, str]] = ..., labels: _Optional[_Iterable[str]] = ..., output: _Optional[str] = ..., score: _Optional[_Union[ScoreKind, str]] = ..., batch: _Optional[_Union[BatchAxis, str]] = ..., tabular: _Optional[_Union[TabularSpec, _Mapping]] = ..., image: _Optional[_Union[ImageSpec, _Mapping]] = ..., text: _Optional[_Union[TextSpec, _Mapping]] = ..., time_series: _Optional[_Union[TimeSeriesSpec, _Mapping]] = ...) -> None: ...
+    def __init__(self, modality: _Optional[_Union[Modality, str]] = ..., labels: _Optional[_Iterable[str]] = ..., output: _Optional[str] = ..., score: _Optional[_Union[ScoreKind, str]] = ..., batch: _Optional[_Union[BatchAxis, str]] = ..., gradient: _Optional[_Union[GradientOutput, _Mapping]] = ..., tabular: _Optional[_Union[TabularSpec, _Mapping]] = ..., image: _Optional[_Union[ImageSpec, _Mapping]] = ..., text: _Optional[_Union[TextSpec, _Mapping]] = ..., time_series: _Optional[_Union[TimeSeriesSpec, _Mapping]] = ...) -> None: ...
+
+class GradientOutput(_message.Message):
+    __slots__ = ("output", "seed", "input")
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    output: str
+    seed: str
+    input: str
+    def __init__(self, output: _Optional[str] = ..., seed: _Optional[str] = ..., input: _Optional[str] = ...) -> None: ...
 
 class TabularSpec(_message.Message):
     __slots__ = ("feature_names", "background", "categories")

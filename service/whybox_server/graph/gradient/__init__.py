@@ -1,5 +1,5 @@
 """Reverse-mode differentiation of ONNX graphs: a table of rules, and a walk that applies them."""
 
-from whybox_server.graph.gradient.differentiate import RESULT, SEED, differentiate
+from whybox_server.graph.gradient.differentiate import LARGEST, RESULT, SEED, differentiate
 
-__all__ = ["RESULT", "SEED", "differentiate"]
+__all__ = ["LARGEST", "RESULT", "SEED", "differentiate"]

@@ -6,12 +6,14 @@ After: the graph is valid ONNX, and the gradient is shaped like what it is a gra
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 
 from onnx import ModelProto, NodeProto, TypeProto, checker
 from onnx.shape_inference import infer_shapes
 
-from whybox_server.core.errors import MethodUnsupported
+from whybox_server.core.errors import InvalidRequest, MethodUnsupported
+from whybox_server.graph.gradient.body import bodies, wanted
 from whybox_server.graph.gradient.facts import FLOATING, Facts, Value
 from whybox_server.graph.gradient.node import STANDARD, Node
 from whybox_server.graph.gradient.path import Path, between, version_of
@@ -21,22 +23,55 @@ from whybox_server.graph.walk import reads
 REMEDY = "methods that only ask for scores, such as lime, kernel_shap and occlusion, still explain this model"
 ALTERNATIVES = "lime, kernel_shap, occlusion"
 TREES = "TreeEnsemble"
+VAGUE = "the rank or type of"
 
 
 def requires(path: Path, nodes: Sequence[NodeProto], facts: Facts, rules: Composite) -> None:
-    """Raises MethodUnsupported naming every node that stands in the way."""
+    """Raises MethodUnsupported naming every node that stands in the way.
+
+    And InvalidRequest for a layer that the caller named and the path has not, with the nearest names.
+    """
     if not path.nodes:
-        raise _refusal(_unconnected(path, nodes, facts), ())
-    wrong = [(node, reason) for node in path.nodes for reason in _offences(node, path, facts, rules)]
+        raise _refusal(unconnected(path, nodes, facts), ())
+    _followed(path, facts, rules)
+    wrong = list(_wrong(path, facts, rules))
+    # Behind an operator that nothing is known of, nothing is known of values either.
+    wrong = [one for one in wrong if not one[1].startswith(VAGUE)] or wrong
     if wrong:
         listed = "; ".join(f"node {Node(node)}: {reason}" for node, reason in wrong)
-        raise _refusal(f"the gradient cannot be built: {listed}", [node for node, _ in wrong])
+        raise _refusal(f"the {rules.title} cannot be built: {listed}", [node for node, _ in wrong])
 
 
-def ensures(model: ModelProto, gradient: Value, wrt: TypeProto) -> None:
-    """Asserts what a rule that is wrong would break."""
-    checker.check_model(model, full_check=True)
-    inferred = infer_shapes(model, data_prop=True, strict_mode=True)
+def _wrong(path: Path, facts: Facts, rules: Composite) -> Iterator[tuple[NodeProto, str]]:
+    """The nodes in the way, and what is wrong with them; graphs inside a node that is taken are looked into."""
+    for node in path.nodes:
+        reasons = list(_offences(node, path, facts, rules))
+        yield from ((node, reason) for reason in reasons)
+        for body in () if reasons else bodies(facts, node, path):
+            yield from _wrong(body.path, body.facts, rules)
+
+
+def _followed(path: Path, facts: Facts, rules: Composite) -> None:
+    nodes = [(Node(proto, {}, path.values), version_of(proto, path.opset)) for proto in path.nodes]
+    for layer in (layer for layer in rules.layers if layer.pattern):
+        ruled = [node for node, version in nodes if (node.proto.op_type, version) in layer.table]
+        if not any(layer.picks(facts, node, path) for node in ruled):
+            near = get_close_matches(layer.pattern, dict.fromkeys(_names(ruled)), n=3, cutoff=0)
+            offer = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise InvalidRequest.of(
+                "layers", f"no layer that takes this rule is named {layer.pattern!r}{offer}"
+            )
+
+
+def _names(nodes: Iterable[Node]) -> Iterator[str]:
+    for node in nodes:
+        yield from node.names
+
+
+def ensures(model: ModelProto, gradient: Value, wrt: TypeProto, *, strict: bool) -> None:
+    """Asserts what a rule that is wrong would break. strict: for a model that was inferred without fault."""
+    checker.check_model(model, full_check=strict)
+    inferred = infer_shapes(model, data_prop=True, strict_mode=strict)
     found = next(entry.type.tensor_type for entry in inferred.graph.output if entry.name == gradient)
     assert found.elem_type == wrt.tensor_type.elem_type, "a gradient has the element type of its tensor"
     assert len(found.shape.dim) == len(wrt.tensor_type.shape.dim), "and its rank"
@@ -48,16 +83,16 @@ def _refusal(message: str, nodes: Sequence[NodeProto]) -> MethodUnsupported:
 
 
 def _offences(proto: NodeProto, path: Path, facts: Facts, rules: Composite) -> Iterator[str]:
-    node, version = Node(proto), version_of(proto, path.opset)
+    node, version = Node(proto, {}, path.values, path, rules), version_of(proto, path.opset)
     entry = rules.entry(facts, node, version, path)
     if proto.op_type.startswith(TREES):
         yield f"{proto.op_type} is constant between its thresholds, so that its gradient is zero"
     elif entry is None:
-        yield f"there is no gradient rule for {_operator(proto, version)}"
+        yield f"there is no {rules.title} rule for {_operator(proto, version)}"
     elif vague := _vague(node, path, facts):
         yield vague
     elif any(name in path.values for name in node.outputs[entry.outputs :] if entry.outputs):
-        yield f"only the first output of {proto.op_type} has a gradient rule"
+        yield f"only the first output of {proto.op_type} has a {rules.title} rule"
     elif reason := entry.refuses(facts, node):
         yield f"{proto.op_type}: {reason}"
 
@@ -71,13 +106,14 @@ def _operator(node: NodeProto, version: int) -> str:
 def _vague(node: Node, path: Path, facts: Facts) -> str:
     """Rules build on ranks and element types."""
     touched = [name for name in (*node.inputs, *node.outputs) if name and facts.floating(name)]
-    unknown = [name for name in touched if name not in facts.shapes or facts.kinds.get(name) not in FLOATING]
+    touched += wanted(node.proto, path.values)
+    unknown = [name for name in touched if name not in facts.shapes or facts.kind(name) not in FLOATING]
     if not unknown:
         return ""
-    return f"the rank or type of {unknown[0]!r} cannot be inferred; export with known ranks"
+    return f"{VAGUE} {unknown[0]!r} cannot be inferred; export with known ranks"
 
 
-def _unconnected(path: Path, nodes: Sequence[NodeProto], facts: Facts) -> str:
+def unconnected(path: Path, nodes: Sequence[NodeProto], facts: Facts) -> str:
     """Why no gradient reaches what it is asked for."""
     ways = between(nodes, path.of, path.wrt)
     if not ways:
@@ -86,8 +122,8 @@ def _unconnected(path: Path, nodes: Sequence[NodeProto], facts: Facts) -> str:
     for node in ways:
         if not any(facts.floating(name) and name in reached for name in reads(node)):
             continue
-        if node.op_type in PIECEWISE_CONSTANT or not any(map(facts.floating, node.output)):
+        if node.op_type not in PIECEWISE_CONSTANT:
+            reached.update(filter(facts.floating, node.output))
+        if node.op_type in PIECEWISE_CONSTANT or not all(facts.floating(name) for name in node.output if name):
             stops.append(f"{node.op_type} (node {Node(node)})")
-        else:
-            reached.update(node.output)
     return f"{path.of!r} depends on {path.wrt!r} only through what has no derivative: " + ", ".join(stops)

@@ -15,13 +15,16 @@ from whybox_server.graph.gradient.check import ensures, requires
 from whybox_server.graph.gradient.emit import Builder
 from whybox_server.graph.gradient.facts import FLOATING, Facts, Value
 from whybox_server.graph.gradient.normalise import normalise, restore
+from whybox_server.graph.gradient.notes import notes_on, write_notes
 from whybox_server.graph.gradient.path import path, version_of
 from whybox_server.graph.gradient.rules import GRADIENT
 from whybox_server.graph.gradient.table import PIECEWISE_CONSTANT, Composite
 from whybox_server.graph.gradient.tape import backward
+from whybox_server.graph.gradient.twin import twin
 from whybox_server.graph.walk import prune
 
 SEED, RESULT = "whybox_seed", "whybox_gradient"
+LARGEST = "whybox_largest"
 PRODUCER = "whybox"
 PLAIN = Composite(GRADIENT)
 
@@ -35,7 +38,10 @@ def differentiate(
     output, or any other tensor; None: the first output of real numbers. The result has one more
     input, the seed (named `whybox_seed` if that name is free), shaped like `of`, and one more output,
     the gradient (`whybox_gradient`), shaped like `wrt`; both are its last. Its opset is 18 to 21.
-    rules: how the way back is taken; the gradient's by default. The model itself is not changed.
+    rules: how the way back is taken; the gradient's by default. If they compare with a reference, that is
+    an input too (`whybox_reference`, shaped like `wrt`) and its score an output (`whybox_reference_score`,
+    shaped like `of`). If they lead relevance back, the largest amount of it anywhere on the way is the
+    output before the last (`whybox_largest`, one number per row). The model itself is not changed.
     Raises InvalidRequest for a tensor that is not there or holds no real numbers, and
     MethodUnsupported, naming every node in the way, if there is no gradient.
     """
@@ -52,20 +58,32 @@ def differentiate(
         raise InvalidRequest.of("wrt", f"{wrt!r} is the tensor that is differentiated; name one before it")
     way = path(graph.node, facts, of, wrt, normal.opset)
     requires(way, graph.node, facts, rules)
+    notes = notes_on(way, graph.node, facts)
     builder = Builder(graph, facts)
+    if rules.twin:
+        twin(builder, way)
     seed, result = builder.named(SEED), builder.named(RESULT)
-    gradient = backward(builder, way, seed, rules)
-    graph.node.append(helper.make_node("Identity", [gradient], [result], name=result))
+    led = backward(builder, way, seed, rules)
+    graph.node.append(helper.make_node("Identity", [led.result], [result], name=result))
     graph.input.append(_described(seed, of, facts))
     if of not in [entry.name for entry in graph.output]:
         graph.output.append(_described(of, of, facts))
+    if led.largest:
+        graph.output.append(_largest(builder, led.largest, of))
     graph.output.append(_described(result, wrt, facts))
     prune(graph)
     del graph.value_info[:]
-    ensures(normal.model, result, graph.output[-1].type)
+    ensures(normal.model, result, graph.output[-1].type, strict=normal.sound)
     restore(normal.model, normal)
+    write_notes(normal.model, notes)
     normal.model.producer_name = PRODUCER
     return normal.model
+
+
+def _largest(builder: Builder, found: Value, of: Value) -> ValueInfoProto:
+    name, facts = builder.named(LARGEST), builder.facts
+    builder.graph.node.append(helper.make_node("Identity", [found], [name], name=name))
+    return helper.make_tensor_value_info(name, facts.kinds[of], facts.shapes[of][:1] or (1,))
 
 
 def _described(name: Value, like: Value, facts: Facts) -> ValueInfoProto:
@@ -77,7 +95,7 @@ def _real(facts: Facts, field: str, name: Value, nodes: Iterable[NodeProto]) -> 
     if name not in facts.kinds:
         near = get_close_matches(name, facts.kinds, n=3, cutoff=0)
         raise InvalidRequest.of(field, f"the graph has no tensor {name!r}; did you mean {' or '.join(near)}?")
-    if facts.kinds[name] not in FLOATING:
+    if name in facts.quantised or not facts.floating(name):
         raise InvalidRequest.of(field, f"{name!r} holds no real numbers{_embeddings(facts, nodes)}")
     return name
 

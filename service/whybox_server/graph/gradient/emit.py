@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
-from onnx import GraphProto, NodeProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from whybox_server.core.rows import Array
 from whybox_server.graph.gradient.facts import Dim, Facts, Shape, Value
+from whybox_server.graph.walk import names_in
 
 PREFIX = "whybox_gradient/"
+HALF = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16})
 
 Operand: TypeAlias = Value | float | Sequence[int] | Array | None
 
@@ -30,11 +32,10 @@ class Builder:
     count: int = 0
     made: dict[object, Value] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
+    references: Mapping[Value, Value] = field(default_factory=dict)  # forward value -> that on the reference
 
     def __post_init__(self) -> None:
-        self.names.update(entry.name for entry in self.graph.input)
-        self.names.update(tensor.name for tensor in self.graph.initializer)
-        self.names.update(name for node in self.graph.node for name in node.output)
+        self.names.update(names_in(self.graph))
 
     def named(self, name: str) -> Value:
         """The name itself, if it is free."""
@@ -95,7 +96,18 @@ class Emit:
 
     def several(self, op: str, outputs: int, *inputs: Operand, **attributes: Any) -> list[Value]:
         """An operator with this many outputs."""
-        return self.builder.append(op, [self._value(operand) for operand in inputs], outputs, attributes)
+        if self.kind in HALF and attributes.get("reduction", "none") != "none":
+            return [self._in_single(op, *inputs, **attributes)]
+        names = [self._value(operand) for operand in inputs]
+        while names and not names[-1]:
+            names.pop()
+        return self.builder.append(op, names, outputs, attributes)
+
+    def _in_single(self, op: str, data: Value, places: Value, updates: Value, **attributes: Any) -> Value:
+        """The runtime adds half precision numbers up at no place."""
+        wide = Emit(self.builder, TensorProto.FLOAT)
+        data, updates = (wide.Cast(each, to=wide.kind) for each in (data, updates))
+        return self.Cast(getattr(wide, op)(data, places, updates, **attributes), to=self.kind)
 
     def _value(self, operand: Operand) -> Value:
         if operand is None or isinstance(operand, str):
@@ -109,6 +121,10 @@ class Emit:
     @property
     def facts(self) -> Facts:
         return self.builder.facts
+
+    def reference(self, x: Value) -> Value:
+        """A forward value as it is on the reference; itself if it does not depend on what is explained."""
+        return self.builder.references.get(x, x)
 
     def shape(self, x: Value) -> Shape:
         """Of a forward value; that its rank is known was checked before any rule ran."""
@@ -139,6 +155,11 @@ class Emit:
         """Zeros of a shape that is a tensor."""
         kind = helper.tensor_dtype_to_np_dtype(self.kind)
         return self.ConstantOfShape(dims, value=numpy_helper.from_array(np.zeros(1, kind)))
+
+    def identity(self, length: Value) -> Value:
+        """The identity matrix; length: one number."""
+        count = self.Range(np.array(0), self.Squeeze(length, [0]), np.array(1))
+        return self.Cast(self.Equal(self.Unsqueeze(count, [1]), count), to=self.kind)
 
     def swapped(self, x: Value, rank: int) -> Value:
         """The last two axes change places."""

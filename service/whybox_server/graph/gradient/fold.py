@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from itertools import chain
-from math import prod
+from math import ceil, prod
 
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
@@ -59,19 +59,28 @@ def _results(
     """Outputs by name; None if they depend on what is not known, or are large."""
     lengths = facts.lengths(node.input[0]) if node.op_type in ("Shape", "Size") else None
     if lengths is not None:
-        measured = np.zeros(lengths[:0], np.int64) if not lengths else np.array(lengths, np.int64)
-        return {node.output[0]: _measure(node, measured)}
+        return {node.output[0]: _measure(node, np.array(lengths, np.int64))}
     needed = [name for name in node.input if name]
     if node.domain not in STANDARD or node.op_type in RANDOM or any(True for _ in subgraphs(node)):
         return None
     if not needed and node.op_type != "Constant":
         return None
-    sizes = [facts.lengths(name) for name in node.output if name]
-    if any(name not in constants for name in needed) or any(
-        size is None or prod(size) > LARGEST for size in sizes
-    ):
+    if any(name not in constants for name in needed):
         return None
-    return _evaluated(model, node, {name: constants[name] for name in needed})
+    inputs = {name: constants[name] for name in needed}
+    sizes = [_size(facts, node, name, inputs) for name in node.output if name]
+    if any(size is None or prod(size) > LARGEST for size in sizes):
+        return None
+    return _evaluated(model, node, inputs)
+
+
+def _size(facts: Facts, node: NodeProto, name: Value, inputs: dict[Value, Array]) -> tuple[int, ...] | None:
+    """Of an output; for a Range it may be known only now that its bounds are."""
+    known = facts.lengths(name)
+    if known is not None or node.op_type != "Range":
+        return known
+    start, limit, step = (inputs[bound].item() for bound in node.input)
+    return (max(ceil((limit - start) / step), 0),)
 
 
 def _measure(node: NodeProto, lengths: Array) -> Array:

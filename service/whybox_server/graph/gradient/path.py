@@ -6,14 +6,14 @@ derivative.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from onnx import NodeProto, defs
 
 from whybox_server.graph.gradient.facts import Facts, Value
 from whybox_server.graph.gradient.node import STANDARD
-from whybox_server.graph.gradient.table import PIECEWISE_CONSTANT
+from whybox_server.graph.gradient.table import PIECEWISE_CONSTANT, STRAIGHT_THROUGH
 from whybox_server.graph.walk import reads
 
 
@@ -30,9 +30,9 @@ class Path:
 
 def path(nodes: Iterable[NodeProto], facts: Facts, of: Value, wrt: Value, opset: int) -> Path:
     """Every node that the gradient of `of` with respect to `wrt` passes; none if nothing leads there."""
-    found = between(nodes, of, wrt, _differentiable, facts.floating)
-    made = {wrt}.union(*(node.output for node in found))
-    asked = {of}.union(*(reads(node) for node in found))
+    found = between(nodes, of, wrt, differentiable, facts.floating)
+    made = {wrt}.union(*(led_on(node) for node in found))
+    asked = {of}.union(*(followed(node) for node in found))
     return Path(of, wrt, found, frozenset(name for name in made & asked if facts.floating(name)), opset)
 
 
@@ -44,17 +44,45 @@ def between(
     carries: Callable[[Value], bool] = bool,
 ) -> tuple[NodeProto, ...]:
     """Nodes on any way from `wrt` to `of` through the nodes that pass and the values that carry."""
-    reached, forward = {wrt}, []
+    reached, forward = ahead(nodes, {wrt}, passes, carries)
+    return behind(forward, {of}, reached)[1]
+
+
+def ahead(
+    nodes: Iterable[NodeProto],
+    ends: Collection[Value],
+    passes: Callable[[NodeProto], bool],
+    carries: Callable[[Value], bool],
+) -> tuple[set[Value], tuple[NodeProto, ...]]:
+    """The values that depend on any of these, and the nodes that make them."""
+    reached, found = {*ends}, []
     for node in nodes:
-        if passes(node) and any(carries(name) and name in reached for name in reads(node)):
-            reached.update(name for name in node.output if carries(name))
-            forward.append(node)
-    needed, found = {of}, []
-    for node in reversed(forward):
-        if needed.intersection(reached).intersection(node.output):
-            needed.update(reads(node))
+        if passes(node) and any(carries(name) and name in reached for name in followed(node)):
+            reached.update(name for name in led_on(node) if carries(name))
             found.append(node)
-    return tuple(reversed(found)) if of in reached else ()
+    return reached, tuple(found)
+
+
+def behind(
+    nodes: Sequence[NodeProto], starts: Collection[Value], reached: Collection[Value]
+) -> tuple[set[Value], tuple[NodeProto, ...]]:
+    """The values that any of these is made from, and those of the nodes that make what was reached."""
+    needed, found = {*starts}, []
+    for node in reversed(nodes):
+        if any(name in needed and name in reached for name in node.output):
+            needed.update(followed(node))
+            found.append(node)
+    return needed, tuple(reversed(found))
+
+
+def followed(node: NodeProto) -> Iterable[Value]:
+    """What a node reads and a gradient may be passed to: scales of quantised numbers are held fixed."""
+    return node.input[:1] if node.op_type in STRAIGHT_THROUGH else reads(node)
+
+
+def led_on(node: NodeProto) -> Iterable[Value]:
+    """What a node makes and a gradient may come from; of quantised numbers not the scale."""
+    return node.output[:1] if node.op_type in STRAIGHT_THROUGH else node.output
 
 
 def version_of(node: NodeProto, opset: int) -> int:
@@ -67,5 +95,5 @@ def version_of(node: NodeProto, opset: int) -> int:
         return 0
 
 
-def _differentiable(node: NodeProto) -> bool:
+def differentiable(node: NodeProto) -> bool:
     return node.op_type not in PIECEWISE_CONSTANT

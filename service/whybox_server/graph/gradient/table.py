@@ -34,12 +34,14 @@ class Entry:
 
     broadcasts: its gradients have the output's shape; the walk sums them down to each input's.
     outputs: how many outputs may carry a gradient; None: any. refuses: says why a node is not taken.
+    divides: what it passes on may be arbitrarily large, so that its size is worth knowing.
     """
 
     rule: Rule
     broadcasts: bool = False
     outputs: int | None = 1
     refuses: Refusal = accepts
+    divides: bool = False
 
 
 Table: TypeAlias = Mapping[Key, Entry]
@@ -48,10 +50,14 @@ Test: TypeAlias = "Callable[[Facts, Node, Path], bool]"
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Entries for the nodes that a test picks, instead of those of the table."""
+    """Entries for the nodes that a test picks, instead of those of the table.
+
+    pattern: the caller named the nodes; it is an error if none on the path has such a name and an entry.
+    """
 
     picks: Test
     table: Table
+    pattern: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +65,15 @@ class Composite:
     """Which entry each node follows: that of the first layer that picks it and has one, else the table's.
 
     relevance: the walk begins with seed * output, not with the seed: what is led back is the score itself.
+    twin: the graph runs on a reference too, and rules see there what each value is compared with.
+    title: of its rules, in a sentence about one that is missing.
     """
 
     table: Table
     layers: tuple[Layer, ...] = ()
     relevance: bool = False
+    twin: bool = False
+    title: str = "gradient"
 
     def entry(self, facts: Facts, node: Node, version: int, path: Path) -> Entry | None:
         """None: there is no rule for this operator at this version."""
@@ -75,23 +85,33 @@ class Composite:
         """True if some entry is for this operator at this version."""
         return key in self.table or any(key in one.table for one in self.layers)
 
+
 GRADIENT: dict[Key, Entry] = {}
 
 # Constant wherever they have a derivative: a gradient stops here. What yields no real numbers (Shape,
 # ArgMax, comparisons) needs no entry: gradients follow floating values only.
 PIECEWISE_CONSTANT = frozenset(
     {
+        "Bernoulli",
+        "Binarizer",
         "Ceil",
         "ConstantOfShape",
         "EyeLike",
         "Floor",
         "Hardmax",
+        "LabelEncoder",
+        "OneHot",
+        "OneHotEncoder",
         "RandomNormalLike",
         "RandomUniformLike",
+        "Range",
         "Round",
         "Sign",
     }
 )
+
+# Their steps are ignored: a gradient passes as if numbers were not rounded.
+STRAIGHT_THROUGH = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"})
 
 
 def vjp(

@@ -65,6 +65,7 @@ class Desk:
         self._layers = layers
         self._door = door
         self._fingerprint = lane.fingerprint
+        self._fields = lane.answers
         self._usage = flow.usage
         self._enabled = enabled
         self._record_bytes = 0  # of this lane's last answer; 0: none yet
@@ -80,7 +81,7 @@ class Desk:
         """
         loop = asyncio.get_running_loop()
         asked = await loop.run_in_executor(self._layers.pool, distinct, self._fingerprint, query.rows)
-        sheet = Sheet(query.rows, asked, self._usage)
+        sheet = Sheet(query.rows, asked, self._usage, self._fields)
         try:
             await self._answer(sheet, known=self._enabled)
         except Ragged:
@@ -90,7 +91,7 @@ class Desk:
             # right, and what it says replaces what was known.
             self._layers.counters.errors["layout"] += 1
             self._usage.rows_answered -= sheet.answered
-            sheet = Sheet(query.rows, asked, self._usage)
+            sheet = Sheet(query.rows, asked, self._usage, self._fields)
             await self._answer(sheet, known=False)
         return sheet.reply()
 

@@ -17,7 +17,9 @@ from whybox_server.serving.lane import Answers, Usage
 class Sheet:
     """Filled in any order; `reply` once everything is filled."""
 
-    def __init__(self, rows: Rows, asked: Distinct, usage: Usage) -> None:
+    def __init__(self, rows: Rows, asked: Distinct, usage: Usage, fields: tuple[str, ...] = ("scores",)) -> None:
+        """fields: what the answers are, by field of `Reply`."""
+        self._fields = fields
         self._rows = rows
         self._asked = asked
         self._usage = usage
@@ -68,7 +70,7 @@ class Sheet:
         self._usage.rows_answered += rows
 
     def reply(self) -> Reply:
-        """The answers in the order of the query: scores, and a gradient if the lane gives one."""
+        """The answers in the order of the query."""
         inverse = self._asked.inverse
-        scores, *more = self._answers if inverse is None else [answer[inverse] for answer in self._answers]
-        return Reply(scores, more[0] if more else None)
+        answers = self._answers if inverse is None else [answer[inverse] for answer in self._answers]
+        return Reply(**dict(zip(self._fields, answers, strict=True)))

@@ -17,6 +17,7 @@ from whybox_server.core.rows import Array
 from whybox_server.core.spec import (
     BatchAxis,
     Details,
+    GradientOutput,
     ImageSpec,
     Modality,
     ModelSpec,
@@ -29,7 +30,8 @@ from whybox_server.core.spec import (
 E = TypeVar("E", bound=Enum)
 
 SECTIONS = ("tabular", "image", "text", "time_series")
-KEYS = ("modality", "labels", "output", "score", "batch", *SECTIONS)
+KEYS = ("modality", "labels", "output", "score", "batch", "gradient", *SECTIONS)
+GRADIENT_KEYS = ("output", "seed", "input")
 LAYOUTS = {"image": ("CHW", "HWC", "HW"), "time_series": ("TC", "CT", "T")}
 
 Load = Callable[[str], Array]  # a background file beside the yaml, by its name
@@ -59,8 +61,16 @@ def parse(text: str, load: Load) -> ModelSpec:
         output=_text("output", top.get("output", "")),
         score=_choice("score", top.get("score"), ScoreKind),
         batch=_choice("batch", top.get("batch"), BatchAxis),
+        gradient=_gradient(top["gradient"]) if "gradient" in top else None,
         details=details,
     )
+
+
+def _gradient(given: Any) -> GradientOutput:
+    keys = _mapping("gradient", {} if given is None else given, GRADIENT_KEYS)
+    if "output" not in keys:
+        raise DescriptionError("gradient.output is missing: name the output that holds the gradient")
+    return GradientOutput(**{key: _text(f"gradient.{key}", keys[key]) for key in keys})
 
 
 def _details(name: str, given: Any, load: Load) -> Details:

@@ -14,9 +14,12 @@ from whybox_server.core.spec import BatchAxis, ModelSpec, ScoreKind
 from whybox_server.core.target import Link
 from whybox_server.graph.batch import with_free_batch
 from whybox_server.graph.cut import Cut, explained
+from whybox_server.graph.declared import without
+from whybox_server.graph.head import Head
 from whybox_server.serving.lane import Slice
 from whybox_server.serving.onnx import meaning
 from whybox_server.serving.onnx.device_rows import open_device_rows
+from whybox_server.serving.onnx.inside import Declared, Whitebox
 from whybox_server.serving.onnx.model import OnnxModel, replicas
 from whybox_server.serving.onnx.resident import Resident
 from whybox_server.serving.onnx.runner import OnnxRunner, Plan
@@ -49,17 +52,14 @@ def load(
     not fit the model.
     """
     given, execution = spec or ModelSpec(), execution or Execution()
-    graph = vet(data, limits)
+    whole_graph = vet(data, limits)
+    graph = whole_graph if given.gradient is None else without(whole_graph, given.gradient)
+    source = data if given.gradient is None else graph.SerializeToString()
     inputs, outputs = inputs_of(graph), outputs_of(graph)
     signature, axis_guess = meaning.batch_axis(inputs, outputs, given.batch)
-    cut = explained(
-        graph,
-        given.output,
-        batched=signature.batch is not BatchAxis.NONE,
-        logits=given.score in (None, ScoreKind.PROBABILITY),
-    )
+    cut = _cut(graph, given, signature)
     freed = _needs_freeing(signature)
-    opened = open_session(_bytes_of(cut, data, freed=freed), execution)
+    opened = open_session(_bytes_of(cut, source, freed=freed), execution)
     plan = _plan(opened, cut, signature)
     tried = _tried(plan, signature, given.batch)
     seen = _seen(tried, opened)
@@ -68,7 +68,15 @@ def load(
     mirror = meant.kind if meant.binary else None
     plan = replace(plan, mirror=mirror, rows=tried.signature.rows, batch=tried.signature.batch)
     plan = _with_device_rows(plan, tried.signature, execution, opened)
-    whole = with_free_batch(graph).SerializeToString() if freed else data
+    whole = with_free_batch(graph).SerializeToString() if freed else source
+    columns = 2 if twin else seen.columns
+    link = Link.SIGMOID if twin else cut.link
+    batched = plan.batch is not BatchAxis.NONE
+    head = None if columns is None else Head(columns, meant.kind, link, mirror if twin else None, batched)
+    declared = None if given.gradient is None else Declared(data, given.gradient, graph)
+    whitebox = Whitebox(
+        lambda: _cut(ModelProto.FromString(whole), given, signature).model, plan, head, execution, declared
+    )
     return OnnxModel(
         digest=f"sha256-{hashlib.sha256(data).hexdigest()}",
         size_bytes=len(data),
@@ -78,12 +86,23 @@ def load(
         guesses=tuple(filter(None, [*meant.guesses, tried.guess or axis_guess])),
         notes=tuple(filter(None, [cut.note, opened.note])),
         kind=meant.kind,
-        link=Link.SIGMOID if twin else cut.link,
-        columns=2 if twin else seen.columns,
+        link=link,
+        columns=columns,
         provider=opened.provider,
         cut=replace(cut, model=ModelProto()),
         seen=seen,
-        resident=Resident(plan, whole, execution, replicas(opened.provider, execution.cores)),
+        resident=Resident(plan, whole, whitebox, execution, replicas(opened.provider, execution.cores)),
+    )
+
+
+def _cut(graph: ModelProto, given: ModelSpec, signature: Signature) -> Cut:
+    """The graph, cut to the scores that are explained."""
+    return explained(
+        graph,
+        given.output,
+        batched=signature.batch is not BatchAxis.NONE,
+        # A declared gradient is one of the declared output.
+        logits=given.gradient is None and given.score in (None, ScoreKind.PROBABILITY),
     )
 
 
@@ -109,7 +128,9 @@ def _plan(opened: Opened, cut: Cut, signature: Signature) -> Plan:
         if row is not None and None not in row
     }
     shapes = fixed if len(fixed) == len(rows) else {}
-    return Plan(opened.session, cut.tensor, shapes, dtypes, signature.batch, signature.rows)
+    return Plan(
+        opened.session, (cut.tensor,), shapes, dtypes, signature.batch, signature.rows, nodes=opened.nodes
+    )
 
 
 def _tried(plan: Plan, signature: Signature, given: BatchAxis | None) -> _Tried:

@@ -126,7 +126,15 @@ def complete(given: ModelSpec, signature: Signature, cut: Cut, seen: Seen) -> Me
     details, said_of_details = details_of(given.details, modality, signature)
     binary = _is_binary(given.labels or cut.labels, cut, score)
     labels = _labels(given, cut, 2 if binary and seen.columns == 1 else seen.columns)
-    spec = ModelSpec(modality, labels, cut.source, score, signature.batch, details, given.kept)
+    spec = replace(
+        given,
+        modality=modality,
+        labels=labels,
+        output=cut.source,
+        score=score,
+        batch=signature.batch,
+        details=details,
+    )
     guesses = (said_of_score, said_of_output, said_of_modality, *said_of_details)
     kind = ScoreKind.LOGIT if cut.note else score
     return Meaning(spec, tuple(filter(None, guesses)), kind, binary)

@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime as ort
 
 from whybox_server.core.errors import ModelFailed
+from whybox_server.core.probe import Probe
 from whybox_server.core.query import Want
 from whybox_server.core.rows import Array, Samples
 from whybox_server.core.spec import BatchAxis, ModelSpec, ScoreKind
@@ -23,13 +24,14 @@ from whybox_server.graph.cut import Cut
 from whybox_server.serving.lane import Lane, Mode, Slice
 from whybox_server.serving.onnx import meaning
 from whybox_server.serving.onnx.fit import fit, fit_rows
+from whybox_server.serving.onnx.inside import OnnxInside
 from whybox_server.serving.onnx.own import own_outputs
 from whybox_server.serving.onnx.resident import Resident
-from whybox_server.serving.onnx.runner import most_rows
 from whybox_server.serving.onnx.session import CPU, reason
 from whybox_server.serving.onnx.signature import RowInfo, Signature, TensorInfo
 
 FINGERPRINT_BYTES = 32
+INPUT = Probe()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,21 +105,38 @@ class OnnxModel:
         except Exception as error:
             raise ModelFailed(f"the model failed: {reason(error)}") from error
 
-    def lane(self, want: Want, mode: Mode, inputs: Mapping[str, Array]) -> Lane:
-        """Where rows of instances shaped like this one (no batch axis) may share a model call."""
-        shapes = self._shapes(inputs)
+    def inside(self, inputs: Mapping[str, Array], outputs: int) -> OnnxInside:
+        """What methods may look at inside the graph, for an instance with this many scores."""
+        return OnnxInside(self.resident.whitebox, inputs, outputs)
+
+    def lane(
+        self, want: Want, mode: Mode, inputs: Mapping[str, Array], probe: Probe = INPUT, outputs: int = 0
+    ) -> Lane:
+        """Where rows of instances shaped like this one (no batch axis) may share a model call.
+
+        probe: of GRADIENT and VALUES; outputs: scores per row, for GRADIENT. Blocks while a graph is
+        built that nobody has asked for so far; raises as `Inside.site` does.
+        """
+        shapes, ready = self._shapes(inputs), None
+        if want is not Want.SCORES:
+            inside = self.inside(inputs, outputs)
+            probe = inside.placed(probe)
+            ready = self.resident.whitebox.probed(want, probe)
+            shapes |= inside.extra_shapes(ready, probe)
         execution = self.resident.execution
-        most = min(execution.max_rows, most_rows(shapes, {row.name: row.dtype for row in self.rows}))
+        runner = self.resident.runner(shapes, ready)
+        most = min(execution.max_rows if ready is None else execution.max_probed_rows, runner.most_rows)
         # Calls of models with a fixed axis or none are all alike already.
         alike = self.signature.batch is not BatchAxis.DYNAMIC or mode is Mode.FAST
         fixed = None if alike else min(execution.reproducible_rows, most)
-        fingerprint = self.fingerprint(want, mode, inputs)
-        return Lane(fingerprint, self.resident.runner(shapes), max(most, self.signature.rows or 1), fixed)
+        fingerprint = self.fingerprint(want, mode, inputs, probe)
+        answers = ("scores",) if ready is None else ready.fields
+        return Lane(fingerprint, runner, max(most, self.signature.rows or 1), fixed, answers, runner.nodes)
 
-    def fingerprint(self, want: Want, mode: Mode, inputs: Mapping[str, Array]) -> bytes:
+    def fingerprint(self, want: Want, mode: Mode, inputs: Mapping[str, Array], probe: Probe = INPUT) -> bytes:
         """Equal for rows that may share a model call, and whose answers may stand for each other's.
 
-        32 bytes over content, runtime, provider, cut, threads per call, row shapes, want and mode.
+        32 bytes over content, runtime, provider, cut, threads per call, row shapes, want, mode and probe.
         """
         execution = self.resident.execution
         said = [
@@ -133,6 +152,8 @@ class OnnxModel:
             [[row.name, row.dtype.str, *self._shapes(inputs)[row.name]] for row in self.rows],
             want.value,
             mode.value,
+            repr(probe) if want is not Want.SCORES else "",
+            self.link.value,
         ]
         return hashlib.blake2b(json.dumps(said).encode(), digest_size=FINGERPRINT_BYTES).digest()
 
@@ -163,7 +184,7 @@ class OnnxModel:
 
 def execution_key(spec: ModelSpec) -> tuple[object, ...]:
     """The part of a spec that decides how a model is run: specs with equal keys share a `resident`."""
-    return (spec.output, spec.score, spec.batch, len(spec.labels))
+    return (spec.output, spec.score, spec.batch, spec.gradient, len(spec.labels))
 
 
 def replicas(provider: str, cores: int) -> int:

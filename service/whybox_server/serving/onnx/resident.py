@@ -10,6 +10,7 @@ from dataclasses import replace
 import onnxruntime as ort
 
 from whybox_server.core.errors import ModelFailed
+from whybox_server.serving.onnx.inside import Probed, Whitebox
 from whybox_server.serving.onnx.runner import OnnxRunner, Plan
 from whybox_server.serving.onnx.session import Execution, open_session
 
@@ -19,23 +20,27 @@ MOST_RUNNERS = 16  # shapes of instances for which a model with axes of any leng
 class Resident:
     """Its methods may be called from any thread; `close` may be called twice."""
 
-    def __init__(self, plan: Plan, whole: bytes, execution: Execution, replicas: int) -> None:
+    def __init__(
+        self, plan: Plan, whole: bytes, whitebox: Whitebox, execution: Execution, replicas: int
+    ) -> None:
         """plan: without shapes. whole: the model with all its own outputs, for `session`."""
         self.execution = execution
-        self.tensor = plan.output
+        self.whitebox = whitebox
+        self.tensor = plan.outputs[0]
         self._plan: Plan | None = plan
         self._whole = whole
         self._session: ort.InferenceSession | None = None
         self._replicas = replicas
-        self._runners: OrderedDict[tuple[tuple[int, ...], ...], OnnxRunner] = OrderedDict()
+        self._runners: OrderedDict[object, OnnxRunner] = OrderedDict()
         self._lock = threading.Lock()
 
-    def runner(self, shapes: Mapping[str, tuple[int, ...]]) -> OnnxRunner:
-        """The runner for rows of these shapes, by input; the same one every time."""
-        key = tuple(shapes.values())
+    def runner(self, shapes: Mapping[str, tuple[int, ...]], probed: Probed | None = None) -> OnnxRunner:
+        """The runner for rows of these shapes, by buffer; the same one every time. probed: of a probe's graph."""
+        key = (id(probed), tuple(shapes.items()))
         with self._lock:
             if key not in self._runners:
-                self._runners[key] = OnnxRunner(replace(self._open(), shapes=dict(shapes)), self._replicas)
+                plan = self._open() if probed is None else probed.plan
+                self._runners[key] = OnnxRunner(replace(plan, shapes=dict(shapes)), self._replicas)
             self._runners.move_to_end(key)
             if len(self._runners) > MOST_RUNNERS:
                 self._runners.popitem(last=False)  # its buffers go with the last lane that uses it
@@ -57,6 +62,7 @@ class Resident:
             self._runners.clear()
             self._plan = self._session = None
             self._whole = b""
+        self.whitebox.close()
 
     def _open(self) -> Plan:
         if self._plan is None:

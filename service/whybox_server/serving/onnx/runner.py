@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,20 +25,31 @@ BUFFER_BYTES = 64 << 20  # per thread: 106 rows of a 224x224x3 float image
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """How one model is called with rows of one shape; settled when the model is loaded.
+    """How one graph is called with rows of one shape; settled when it is loaded.
 
-    shapes, dtypes: of one row, by input. rows: rows of every call if that is fixed.
-    mirror: what a single column holds if it is the second of two classes; None if it is not.
+    outputs: the scores, then whatever else a row's answer holds. shapes, dtypes: of one row, by buffer.
+    rows: rows of every call if that is fixed. mirror: what a single column of scores holds if it is
+    the second of two classes; None if it is not. feeds: the input that a buffer is for, where it is
+    not called alike; buffers that the graph does not read are filled and left. nodes: by provider.
     """
 
     session: ort.InferenceSession
-    output: str
+    outputs: tuple[str, ...]
     shapes: Mapping[str, tuple[int, ...]]
     dtypes: Mapping[str, np.dtype[Any]]
     batch: BatchAxis
     rows: int | None = None
     mirror: ScoreKind | None = None
     device_rows: DeviceRows | None = None
+    feeds: Mapping[str, str] = field(default_factory=dict)
+    nodes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """The graph's inputs by buffer."""
+        read = {entry.name for entry in self.session.get_inputs()}
+        named = {buffer: self.feeds.get(buffer, buffer) for buffer in self.shapes}
+        return {buffer: name for buffer, name in named.items() if name in read}
 
     @property
     def most_rows(self) -> int:
@@ -57,6 +68,16 @@ class OnnxRunner:
     def replicas(self) -> int:
         return self._replicas
 
+    @property
+    def most_rows(self) -> int:
+        """Rows that fit into the buffers of a thread."""
+        return 1 if self._plan is None else self._plan.most_rows
+
+    @property
+    def nodes(self) -> Mapping[str, int]:
+        """Of the graph, by the provider that runs them."""
+        return {} if self._plan is None else self._plan.nodes
+
     def run(self, slices: Sequence[Slice], pad_to: int | None) -> Answers:
         plan = self._plan
         if plan is None:
@@ -64,24 +85,25 @@ class OnnxRunner:
         most = min(plan.most_rows, pad_to or plan.most_rows)
         most = plan.rows or most
         width = plan.rows or (pad_to and most)  # rows of every call; None: as many as there are
-        scores = [self._scores(plan, part, width) for part in split(slices, most)]
-        return (scores[0] if len(scores) == 1 else np.concatenate(scores),)
+        answers = [self._answers(plan, part, width) for part in split(slices, most)]
+        return answers[0] if len(answers) == 1 else tuple(map(np.concatenate, zip(*answers, strict=True)))
 
     def close(self) -> None:
         """Let go of buffers and session; a call that is running still ends."""
         self._plan = None
         self._local = threading.local()
 
-    def _scores(self, plan: Plan, slices: Sequence[Slice], width: int | None) -> Array:
-        """(n, outputs) for rows that fit into one set of buffers."""
+    def _answers(self, plan: Plan, slices: Sequence[Slice], width: int | None) -> Answers:
+        """(n, ...) each for rows that fit into one set of buffers."""
         count = sum(len(one.at) for one in slices)
         width = width or count
-        raw = self._device_answer(plan, slices, width)
+        raw = self._device_answers(plan, slices, width)
         if raw is None:
-            raw = self._host_answer(plan, slices, count, width)
-        return mirrored(as_scores(raw, count, width), plan.mirror)
+            raw = self._host_answers(plan, slices, count, width)
+        scores, *more = (as_rows(array, count, width) for array in raw)
+        return (mirrored(scores.reshape(count, -1), plan.mirror), *more)
 
-    def _device_answer(self, plan: Plan, slices: Sequence[Slice], width: int) -> Array | None:
+    def _device_answers(self, plan: Plan, slices: Sequence[Slice], width: int) -> list[Array] | None:
         """None if these rows must be built on the host."""
         values = plan.device_rows.build(slices, width) if plan.device_rows is not None else None
         if values is None:
@@ -89,24 +111,27 @@ class OnnxRunner:
         binding = plan.session.io_binding()
         for name, value in values.items():
             binding.bind_ortvalue_input(name, value)
-        binding.bind_output(plan.output)
+        for name in plan.outputs:
+            binding.bind_output(name)
         plan.session.run_with_iobinding(binding)
-        return np.asarray(binding.copy_outputs_to_cpu()[0])
+        return [np.asarray(array) for array in binding.copy_outputs_to_cpu()]
 
-    def _host_answer(self, plan: Plan, slices: Sequence[Slice], count: int, width: int) -> Array:
+    def _host_answers(self, plan: Plan, slices: Sequence[Slice], count: int, width: int) -> list[Array]:
         buffers = self._buffers(plan, width)
         start = 0
         for one in slices:
             one.rows.write(one.at, {name: buffer[start:] for name, buffer in buffers.items()})
             start += len(one.at)
+        fed = {name: buffers[buffer] for buffer, name in plan.inputs.items()}
+        outputs = list(plan.outputs)
         if plan.batch is BatchAxis.NONE:
-            rows = [{name: buffer[at, ...] for name, buffer in buffers.items()} for at in range(count)]
-            answers = [np.asarray(plan.session.run([plan.output], feed)[0]) for feed in rows]
-            return _filled(np.stack(answers), width)
-        for buffer in buffers.values():
+            feeds = [{name: buffer[at, ...] for name, buffer in fed.items()} for at in range(count)]
+            calls = [plan.session.run(outputs, feed) for feed in feeds]
+            return [_filled(np.stack(answers), width) for answers in zip(*calls, strict=True)]
+        for buffer in fed.values():
             buffer[count:width] = buffer[count - 1]
-        feed = {name: buffer[:width] for name, buffer in buffers.items()}
-        return np.asarray(plan.session.run([plan.output], feed)[0])
+        feed = {name: buffer[:width] for name, buffer in fed.items()}
+        return [np.asarray(answer) for answer in plan.session.run(outputs, feed)]
 
     def _buffers(self, plan: Plan, rows: int) -> Mapping[str, Array]:
         """Room for at least this many rows, of this thread."""
@@ -141,13 +166,13 @@ def split(slices: Sequence[Slice], most: int) -> Iterator[list[Slice]]:
         yield group
 
 
-def as_scores(raw: Array, count: int, width: int) -> Array:
-    """(count, outputs) of what the model said to `width` rows; float64 stays, all else becomes float32."""
+def as_rows(raw: Array, count: int, width: int) -> Array:
+    """What the model said of `count` of `width` rows; float64 stays, all else becomes float32."""
     if raw.ndim == 0 or len(raw) != width:
         answered = len(raw) if raw.ndim else "no"
         raise ModelOutputInvalid(f"the model answered {answered} rows to {width}; see spec.batch")
-    scores = raw[:count].reshape(count, -1)
-    return scores if scores.dtype in (np.float32, np.float64) else scores.astype(np.float32)
+    rows = raw[:count]
+    return rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float32)
 
 
 def mirrored(scores: Array, kind: ScoreKind | None) -> Array:

@@ -4,7 +4,38 @@ Notation: y = f(x, ...); dy is the gradient of y; a rule returns one gradient pe
 standard operators of opsets 18 to 21 that onnxruntime has kernels for, on CPU and GPU.
 """
 
-from whybox_server.graph.gradient.rules import conv, elementwise, linear, moves, norm, pool, reduce, shape
+from whybox_server.graph.gradient.rules import (
+    angles,
+    control,
+    conv,
+    einsum,
+    elementwise,
+    linear,
+    moves,
+    norm,
+    pool,
+    quantise,
+    reduce,
+    resize,
+    scatter,
+    shape,
+)
 from whybox_server.graph.gradient.table import GRADIENT
 
-__all__ = ["GRADIENT", "conv", "elementwise", "linear", "moves", "norm", "pool", "reduce", "shape"]
+__all__ = [
+    "GRADIENT",
+    "angles",
+    "control",
+    "conv",
+    "einsum",
+    "elementwise",
+    "linear",
+    "moves",
+    "norm",
+    "pool",
+    "quantise",
+    "reduce",
+    "resize",
+    "scatter",
+    "shape",
+]

@@ -6,7 +6,10 @@ takes, and 0 outside of a clipped range.
 
 from __future__ import annotations
 
+from math import log as ln
 from math import pi, sqrt
+
+from onnx import TensorProto
 
 from whybox_server.graph.gradient.emit import Emit
 from whybox_server.graph.gradient.facts import Value
@@ -14,6 +17,7 @@ from whybox_server.graph.gradient.node import Node
 from whybox_server.graph.gradient.table import Gradients, vjp
 
 GELU_CUBIC = 0.044715  # Hendrycks and Gimpel 2016, section 2
+HUGE, HUGE_HALF = 3.4e38, 65504.0  # what floats and half floats end at
 
 
 @vjp("Add", 14, broadcasts=True)
@@ -40,12 +44,30 @@ def div(e: Emit, node: Node, dy: Value) -> Gradients:
 
 @vjp("Pow", 15, broadcasts=True)
 def power(e: Emit, node: Node, dy: Value) -> Gradients:
-    """x^0 is constant, at x = 0 too; log x is real for positive x only."""
-    x, p = node.input, e.CastLike(node.inputs[1], node.output)
+    """x^0 is constant, at x = 0 too; a slope that is infinite at 0, or not real, is 0; so is such a log x."""
+    x, p = node.input, e.Cast(node.inputs[1], to=e.kind)
+    if _squares(e, node):
+        return [e.Mul(dy, e.Mul(x, 2.0))]
     steep = e.Mul(p, e.Pow(x, e.Sub(p, 1.0)))
-    dx = e.Mul(dy, e.Where(e.Equal(p, 0.0), 0.0, steep))
+    infinite = e.And(e.Equal(x, 0.0), e.Less(p, 1.0))
+    flat = e.Or(e.Or(e.Equal(p, 0.0), infinite), e.IsNaN(steep))
+    dx = e.Mul(dy, e.Where(flat, 0.0, steep))
     log = e.Log(e.Where(e.Greater(x, 0.0), x, 1.0))
     return [dx, e.Mul(dy, e.Mul(node.output, log))]
+
+
+def _squares(e: Emit, node: Node) -> bool:
+    """True for an exponent that is 2, as in variances: kernels of Pow are slow."""
+    exponent = e.facts.array(node.inputs[1])
+    return exponent is not None and bool((exponent == 2).all()) and not node.wants(1)
+
+
+@vjp("Mod", 13, broadcasts=True)
+def remainder(e: Emit, node: Node, dy: Value) -> Gradients:
+    """Of real numbers y = x - n b with a whole n."""
+    x, b = node.inputs
+    times = e.Round(e.Div(e.Sub(x, node.output), b))
+    return [dy, e.Neg(e.Mul(dy, times))]
 
 
 @vjp("Sum", 13, broadcasts=True)
@@ -85,7 +107,9 @@ def absolute(e: Emit, node: Node, dy: Value) -> Gradients:
 
 @vjp("Sqrt", 13)
 def square_root(e: Emit, node: Node, dy: Value) -> Gradients:
-    return [e.Div(dy, e.Mul(node.output, 2.0))]
+    """0 at 0, where the slope is infinite: what lies before, such as a Relu, may hold it back."""
+    y = node.output
+    return [e.Mul(dy, e.Where(e.Equal(y, 0.0), 0.0, e.Div(0.5, y)))]
 
 
 @vjp("Reciprocal", 13)
@@ -95,7 +119,8 @@ def reciprocal(e: Emit, node: Node, dy: Value) -> Gradients:
 
 @vjp("Exp", 13)
 def exp(e: Emit, node: Node, dy: Value) -> Gradients:
-    return [e.Mul(dy, node.output)]
+    """What has no gradient has none where e^x overflows, too: logistic functions are written with it."""
+    return [e.Mul(dy, e.Min(node.output, HUGE_HALF if e.kind == TensorProto.FLOAT16 else HUGE))]
 
 
 @vjp("Log", 13)
@@ -103,24 +128,14 @@ def log(e: Emit, node: Node, dy: Value) -> Gradients:
     return [e.Div(dy, node.input)]
 
 
-@vjp("Sin", 7)
-def sin(e: Emit, node: Node, dy: Value) -> Gradients:
-    return [e.Mul(dy, e.Cos(node.input))]
-
-
-@vjp("Cos", 7)
-def cos(e: Emit, node: Node, dy: Value) -> Gradients:
-    return [e.Neg(e.Mul(dy, e.Sin(node.input)))]
-
-
 @vjp("Erf", 13)
 def erf(e: Emit, node: Node, dy: Value) -> Gradients:
-    return [e.Mul(dy, e.Mul(e.Exp(e.Neg(e.Mul(node.input, node.input))), 2 / sqrt(pi)))]
+    return [e.Mul(dy, _bell(e, node.input))]
 
 
-@vjp("Tanh", 13)
-def tanh(e: Emit, node: Node, dy: Value) -> Gradients:
-    return [e.Mul(dy, e.Sub(1.0, e.Mul(node.output, node.output)))]
+def _bell(e: Emit, x: Value) -> Value:
+    """Slope of the error function: 2 / sqrt(pi) exp(-x^2), its factor within the exponent."""
+    return e.Exp(e.Sub(ln(2 / sqrt(pi)), e.Mul(x, x)))
 
 
 @vjp("Sigmoid", 13)
@@ -135,7 +150,8 @@ def softplus(e: Emit, node: Node, dy: Value) -> Gradients:
 
 @vjp("Relu", 14)
 def relu(e: Emit, node: Node, dy: Value) -> Gradients:
-    return [e.Where(e.Greater(node.output, 0.0), dy, 0.0)]
+    """By a product, which runtimes have faster kernels for than for a choice."""
+    return [e.Mul(dy, e.Cast(e.Greater(node.output, 0.0), to=e.kind))]
 
 
 @vjp("LeakyRelu", 16)
@@ -173,32 +189,34 @@ def hard_swish(e: Emit, node: Node, dy: Value) -> Gradients:
 
 @vjp("Gelu", 20)
 def gelu(e: Emit, node: Node, dy: Value) -> Gradients:
-    """d(x F(x)) = F(x) + x F'(x), F the normal distribution or its approximation by tanh."""
+    """d(x F(x)) = F(x) + x F'(x), F the normal distribution or its approximation by tanh.
+
+    Twice that is summed up, in the fewest passes over x; half of dy costs none after a MatMul.
+    """
     x = node.input
-    square = e.Mul(x, x)
     if node.attr("approximate", "none") == "none":
-        below = e.Mul(e.Add(e.Erf(e.Mul(x, sqrt(1 / 2))), 1.0), 0.5)
-        density = e.Mul(e.Exp(e.Mul(square, -0.5)), 1 / sqrt(2 * pi))
+        u = e.Mul(x, sqrt(1 / 2))  # F = (1 + erf u) / 2
+        twice = e.Add(e.Add(e.Erf(u), e.Mul(u, _bell(e, u))), 1.0)
     else:
-        inner = e.Mul(e.Mul(x, e.Add(e.Mul(square, GELU_CUBIC), 1.0)), sqrt(2 / pi))
-        t = e.Tanh(inner)
-        steep = e.Mul(e.Add(e.Mul(square, 3 * GELU_CUBIC), 1.0), sqrt(2 / pi))
-        below = e.Mul(e.Add(t, 1.0), 0.5)
-        density = e.Mul(e.Mul(e.Sub(1.0, e.Mul(t, t)), steep), 0.5)
-    return [e.Mul(dy, e.Add(below, e.Mul(x, density)))]
+        a = sqrt(2 / pi)  # F = (1 + tanh v) / 2, v = a x + a c x^3, x v' = 3 v - 2 a x
+        v = e.Mul(x, e.Add(e.Mul(e.Mul(x, x), a * GELU_CUBIC), a))
+        t = e.Tanh(v)
+        steep = e.Sub(e.Mul(v, 3.0), e.Mul(x, 2 * a))
+        twice = e.Add(e.Add(e.Mul(steep, e.Sub(1.0, e.Mul(t, t))), t), 1.0)
+    return [e.Mul(e.Mul(dy, 0.5), twice)]
 
 
 @vjp("Clip", 13)
 def clip(e: Emit, node: Node, dy: Value) -> Gradients:
-    """Bounds are scalars; a bound gets the gradient of what it holds back."""
-    x, low, high = node.input, node.optional(1), node.optional(2)
-    dx, d_low, d_high = dy, None, None
-    if low:
-        above = e.Greater(x, low)
-        dx = e.Where(above, dx, 0.0)
-        d_low = e.ReduceSum(e.Where(above, 0.0, dy), keepdims=0)
-    if high:
-        below = e.Less(x, high)
-        dx = e.Where(below, dx, 0.0)
-        d_high = e.ReduceSum(e.Where(below, 0.0, dy), keepdims=0)
-    return [dx, d_low, d_high][: len(node.inputs)]
+    """Bounds are scalars; a bound gets the gradient of what it holds back.
+
+    Only y is looked at, so that a runtime may make the Clip part of a Conv before it.
+    """
+    y, low, high = node.output, node.optional(1), node.optional(2)
+    above, below = e.Greater(y, low) if low else "", e.Less(y, high) if high else ""
+    inside = e.And(above, below) if low and high else above or below
+    return [
+        e.Mul(dy, e.Cast(inside, to=e.kind)) if inside else dy,
+        e.ReduceSum(e.Where(above, 0.0, dy), keepdims=0) if low else None,
+        e.ReduceSum(e.Where(below, 0.0, dy), keepdims=0) if high else None,
+    ][: len(node.inputs)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from whybox_server.graph.gradient.emit import Emit
-from whybox_server.graph.gradient.facts import Facts, Value
+from whybox_server.graph.gradient.facts import Value
 from whybox_server.graph.gradient.node import Node
 from whybox_server.graph.gradient.table import Gradients, vjp
 
@@ -46,33 +46,3 @@ def gemm(e: Emit, node: Node, dy: Value) -> Gradients:
         return [da, db]
     dc = e.sum_to(dy, e.shape(node.output), node.inputs[2])
     return [da, db, e.Mul(dc, node.attr("beta", 1.0))]
-
-
-def _terms(node: Node) -> tuple[list[str], str]:
-    """Letters of the operands and of the result; a result left out has those that occur once, sorted."""
-    left, arrow, right = node.attr("equation", "").replace(" ", "").partition("->")
-    return left.split(","), right if arrow else "".join(
-        sorted(c for c in {*left} - {","} if left.count(c) == 1)
-    )
-
-
-def _irregular(facts: Facts, node: Node) -> str:
-    terms, _ = _terms(node)
-    plain = all(len({*term}) == len(term) and "." not in term for term in terms)
-    return "" if plain else "an index that is repeated in one operand, or an ellipsis, has no gradient rule"
-
-
-@vjp("Einsum", 12, refuses=_irregular)
-def einsum(e: Emit, node: Node, dy: Value) -> Gradients:
-    """An operand changes places with the result; along indices that only it has, dy is repeated."""
-    terms, out = _terms(node)
-    found = []
-    for place, (x, term) in enumerate(zip(node.inputs, terms, strict=True)):
-        others = [at for at in range(len(terms)) if at != place]
-        shared = {*out}.union(*(terms[at] for at in others))
-        kept = "".join(letter for letter in term if letter in shared)
-        equation = ",".join([out, *(terms[at] for at in others)]) + "->" + kept
-        dx = e.Einsum(dy, *(node.inputs[at] for at in others), equation=equation)
-        alone = [axis for axis, letter in enumerate(term) if letter not in shared]
-        found.append(e.Expand(e.Unsqueeze(dx, alone), e.dims(x)) if alone else dx)
-    return found

@@ -10,19 +10,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from whybox_server.graph.gradient.emit import Emit
+from whybox_server.graph.gradient.emit import Emit, Operand
 from whybox_server.graph.gradient.facts import Shape, Value
 from whybox_server.graph.gradient.node import Node
 from whybox_server.graph.gradient.table import Gradients, vjp
 
 
-def put_back(e: Emit, places: Value, dy: Value, x: Value) -> Value:
-    """Zeros like x with each dy added at its place in the flattened x."""
+def put_back(e: Emit, places: Value, dy: Value, x: Value, dims: Operand = None) -> Value:
+    """Zeros like x with each dy added at its place in the flattened x; dims: if they are not those of x."""
     zeros = e.zeros(e.Reshape(e.Size(x), [1]))
     added = e.ScatterElements(zeros, e.Reshape(places, [-1]), e.Reshape(dy, [-1]), axis=0, reduction="add")
-    return e.Reshape(added, e.dims(x))
+    return e.Reshape(added, dims or e.dims(x))
 
 
+@vjp("Compress", 11)
 @vjp("GatherND", 13)
 @vjp("Tile", 13)
 def followed(e: Emit, node: Node, dy: Value) -> Gradients:
@@ -114,31 +115,5 @@ def gather_elements(e: Emit, node: Node, dy: Value) -> Gradients:
 @vjp("TopK", 11)
 def top_k(e: Emit, node: Node, dy: Value) -> Gradients:
     indices = e.builder.extra_output(node.proto, 1)
-    return [e.ScatterElements(e.zeros(e.dims(node.input)), indices, dy, axis=node.attr("axis", -1))]
-
-
-def _replaces(facts: object, node: Node) -> str:
-    known = node.attr("reduction", "none") in ("none", "add")
-    return "" if known else f"reduction={node.attr('reduction', '')} has no gradient rule"
-
-
-@vjp("ScatterElements", 18, refuses=_replaces)
-def scatter_elements(e: Emit, node: Node, dy: Value) -> Gradients:
-    """What was replaced has no gradient; what was added has that of its place."""
-    indices, axis = node.inputs[1], node.attr("axis", 0)
-    updates = e.GatherElements(dy, indices, axis=axis)
-    if node.attr("reduction", "none") == "add":
-        return [dy, None, updates]
-    zeros = e.zeros(e.dims(node.inputs[2]))
-    return [e.ScatterElements(dy, indices, zeros, axis=axis), None, updates]
-
-
-@vjp("ScatterND", 18, refuses=_replaces)
-def scatter_slices(e: Emit, node: Node, dy: Value) -> Gradients:
-    """As ScatterElements, slice by slice."""
-    indices = node.inputs[1]
-    updates = e.GatherND(dy, indices)
-    if node.attr("reduction", "none") == "add":
-        return [dy, None, updates]
-    zeros = e.zeros(e.dims(node.inputs[2]))
-    return [e.ScatterND(dy, indices, zeros), None, updates]
+    axis = node.attr("axis", -1) % e.rank(node.input)
+    return [e.ScatterElements(e.zeros(e.dims(node.input)), indices, dy, axis=axis)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from whybox_server.graph.gradient.emit import Emit
 from whybox_server.graph.gradient.facts import Facts, Value
 from whybox_server.graph.gradient.node import Node
@@ -44,42 +46,58 @@ def batch_norm(e: Emit, node: Node, dy: Value) -> Gradients:
     return [dx, d_scale, d_bias, e.Neg(e.Mul(d_bias, slope)), d_var]
 
 
-@vjp("LayerNormalization", 17)
+@vjp("LayerNormalization", 17, outputs=None)
 def layer_norm(e: Emit, node: Node, dy: Value) -> Gradients:
+    """The forward node is asked for mean and 1 / sigma, which it has computed anyway."""
     x, scale, rank = node.input, node.inputs[1], e.rank(node.input)
     axes = [*range(node.attr("axis", -1) % rank, rank)]
-    unit, inverse = _standardised(e, x, axes, node.attr("epsilon", 1e-5))
-    dx = _unstandardised(e, e.Mul(dy, scale), unit, inverse, axes)
-    d_scale = e.sum_to(e.Mul(dy, unit), e.shape(x), scale) if node.wants(1) else None
+    mean, inverse = (e.Cast(e.builder.extra_output(node.proto, place), to=e.kind) for place in (1, 2))
+    centred = e.Sub(x, mean)
+    dx = _unstandardised(e, e.Mul(dy, scale), centred, inverse, axes)
+    for d_moment in _moments(e, node, centred, inverse):
+        dx = e.Add(dx, e.Div(d_moment, e.Cast(e.Div(e.Size(x), e.Size(mean)), to=e.kind)))
+    d_scale = e.sum_to(e.Mul(dy, e.Mul(centred, inverse)), e.shape(x), scale) if node.wants(1) else None
     d_bias = e.sum_to(dy, e.shape(x), node.inputs[2]) if node.wants(2) else None
     return [dx, d_scale, d_bias][: len(node.inputs)]
+
+
+def _moments(e: Emit, node: Node, centred: Value, inverse: Value) -> Iterator[Value]:
+    """What the gradients of mean and 1 / sigma are for x, times its length: d sigma^-1 = -sigma^-3 (x - mean)."""
+    _, mean, sigma = node.outputs
+    if mean in node.gradients:
+        yield e.Cast(node.gradients[mean], to=e.kind)
+    if sigma in node.gradients:
+        cube = e.Mul(inverse, e.Mul(inverse, inverse))
+        yield e.Neg(e.Mul(centred, e.Mul(cube, e.Cast(node.gradients[sigma], to=e.kind))))
 
 
 @vjp("InstanceNormalization", 6)
 def instance_norm(e: Emit, node: Node, dy: Value) -> Gradients:
     x, scale, rank = node.input, node.inputs[1], e.rank(node.input)
     axes = [*range(2, rank)]
-    unit, inverse = _standardised(e, x, axes, node.attr("epsilon", 1e-5))
+    centred, inverse = _centred(e, x, axes, node.attr("epsilon", 1e-5))
     wide = e.Unsqueeze(scale, [*range(1, rank - 1)])  # (c, 1, 1)
-    dx = _unstandardised(e, e.Mul(dy, wide), unit, inverse, axes)
+    dx = _unstandardised(e, e.Mul(dy, wide), centred, inverse, axes)
     channels = [0, *axes]
-    d_scale = e.ReduceSum(e.Mul(dy, unit), channels, keepdims=0)
+    d_scale = e.ReduceSum(e.Mul(dy, e.Mul(centred, inverse)), channels, keepdims=0)
     return [dx, d_scale, e.ReduceSum(dy, channels, keepdims=0)]
 
 
-def _standardised(e: Emit, x: Value, axes: list[int], epsilon: float) -> tuple[Value, Value]:
-    """(x - mean) / sigma and 1 / sigma, over these axes."""
+def _centred(e: Emit, x: Value, axes: list[int], epsilon: float) -> tuple[Value, Value]:
+    """The differences x - mean, and 1 / sigma, over these axes."""
     centred = e.Sub(x, e.ReduceMean(x, axes, keepdims=1))
     variance = e.ReduceMean(e.Mul(centred, centred), axes, keepdims=1)
-    inverse = e.Reciprocal(e.Sqrt(e.Add(variance, epsilon)))
-    return e.Mul(centred, inverse), inverse
+    return centred, e.Reciprocal(e.Sqrt(e.Add(variance, epsilon)))
 
 
-def _unstandardised(e: Emit, du: Value, unit: Value, inverse: Value, axes: list[int]) -> Value:
-    """(du - mean(du) - u mean(du u)) / sigma: neither a shift nor a scale of x changes u."""
+def _unstandardised(e: Emit, du: Value, centred: Value, inverse: Value, axes: list[int]) -> Value:
+    """(du - mean(du) - u mean(du u)) / sigma for u = (x - mean) / sigma: neither a shift nor a scale of x
+    changes u. Everything but three products and two differences has one number per row.
+    """
     shift = e.ReduceMean(du, axes, keepdims=1)
-    scale = e.ReduceMean(e.Mul(du, unit), axes, keepdims=1)
-    return e.Mul(inverse, e.Sub(e.Sub(du, shift), e.Mul(unit, scale)))
+    along = e.ReduceMean(e.Mul(du, centred), axes, keepdims=1)
+    scale = e.Mul(along, e.Mul(inverse, inverse))
+    return e.Mul(inverse, e.Sub(e.Sub(du, shift), e.Mul(centred, scale)))
 
 
 def _channels(facts: Facts, node: Node) -> str:
@@ -106,3 +124,15 @@ def local_response_norm(e: Emit, node: Node, dy: Value) -> Gradients:
     b = e.Add(e.Mul(neighbours(e.Mul(x, x), less, more), alpha), bias)
     pulled = neighbours(e.Div(e.Mul(dy, y), b), more, less)
     return [e.Sub(e.Mul(dy, e.Pow(b, -beta)), e.Mul(e.Mul(x, pulled), 2 * alpha * beta))]
+
+
+@vjp("LpNormalization", 1)
+def lp_norm(e: Emit, node: Node, dy: Value) -> Gradients:
+    """For y = x / |x|_p: (dy - d|x|_p sum(dy y)) / |x|_p, and 0 where x is 0."""
+    x, y, axis, p = node.input, node.output, node.attr("axis", -1), node.attr("p", 2)
+    norm = (e.ReduceL1 if p == 1 else e.ReduceL2)(x, [axis], keepdims=1)
+    empty = e.Equal(norm, 0.0)
+    length = e.Where(empty, 1.0, norm)
+    along = e.Sign(x) if p == 1 else y
+    pulled = e.Mul(along, e.ReduceSum(e.Mul(dy, y), [axis], keepdims=1))
+    return [e.Where(empty, 0.0, e.Div(e.Sub(dy, pulled), length))]

@@ -53,10 +53,54 @@ def reduce_l2(e: Emit, node: Node, dy: Value) -> Gradients:
     return [e.Mul(dy, e.Div(node.input, e.Where(e.Equal(y, 0.0), 1.0, y)))]
 
 
+@vjp("ReduceL1", 18)
+def reduce_l1(e: Emit, node: Node, dy: Value) -> Gradients:
+    return [e.Mul(_lifted(e, node, dy), e.Sign(node.input))]
+
+
+@vjp("ReduceSumSquare", 18)
+def reduce_squares(e: Emit, node: Node, dy: Value) -> Gradients:
+    return [e.Mul(_lifted(e, node, dy), e.Mul(node.input, 2.0))]
+
+
+@vjp("ReduceLogSum", 18)
+def reduce_log_sum(e: Emit, node: Node, dy: Value) -> Gradients:
+    """The sum is e^y."""
+    share = e.Div(dy, e.Exp(node.output))
+    return [e.Expand(_lifted(e, node, share), e.dims(node.input))]
+
+
 @vjp("ReduceLogSumExp", 18)
 def reduce_log_sum_exp(e: Emit, node: Node, dy: Value) -> Gradients:
     y, dy = _lifted(e, node, node.output), _lifted(e, node, dy)
     return [e.Mul(dy, e.Exp(e.Sub(node.input, y)))]
+
+
+@vjp("ReduceProd", 18)
+def reduce_product(e: Emit, node: Node, dy: Value) -> Gradients:
+    """Of all others: where one is 0, only that one has a gradient."""
+    x, axes = node.input, node.optional(1)
+    if _idle(node):
+        return [dy]
+    zero = e.Equal(x, 0.0)
+    product = e.ReduceProd(e.Where(zero, 1.0, x), axes, keepdims=1)
+    count = e.ReduceSum(e.CastLike(zero, dy), axes, keepdims=1)
+    return [e.Mul(_lifted(e, node, dy), others(e, x, product, count))]
+
+
+def others(e: Emit, x: Value, product: Value, zeros: Value) -> Value:
+    """The product that x is part of, without x; product: of what is not 0. zeros: how many are."""
+    zero = e.Equal(x, 0.0)
+    alone = e.And(zero, e.Equal(zeros, 1.0))
+    rest = e.Div(product, e.Where(zero, 1.0, x))
+    return e.Where(e.Or(e.Equal(zeros, 0.0), alone), rest, 0.0)
+
+
+def steep(e: Emit, x: Value, p: int) -> Value:
+    """Of |x|^p the derivative over p: |x|^(p - 1) sign(x)."""
+    if p == 1:
+        return e.Sign(x)
+    return x if p == 2 else e.Mul(e.Pow(e.Abs(x), float(p - 1)), e.Sign(x))
 
 
 @vjp("CumSum", 14)

@@ -74,3 +74,25 @@ def split(e: Emit, node: Node, dy: Value) -> Gradients:
 @vjp("Trilu", 14)
 def triangle(e: Emit, node: Node, dy: Value) -> Gradients:
     return [e.Trilu(dy, node.optional(1), upper=node.attr("upper", 1))]
+
+
+@vjp("SpaceToDepth", 13)
+def space_to_depth(e: Emit, node: Node, dy: Value) -> Gradients:
+    return [e.DepthToSpace(dy, blocksize=node.attr("blocksize", 1))]
+
+
+@vjp("DepthToSpace", 13)
+def depth_to_space(e: Emit, node: Node, dy: Value) -> Gradients:
+    """(n, c, h b, w b) -> (n, c b b, h, w); SpaceToDepth would put the channels last."""
+    x, y, size = node.input, node.output, node.attr("blocksize", 1)
+    if node.attr("mode", "DCR") == "DCR":
+        return [e.SpaceToDepth(dy, blocksize=size)]
+    lengths = [e.length(y, 0, 2), e.length(x, 2, 3), [size], e.length(x, 3, 4), [size]]
+    blocks = e.Reshape(dy, e.Concat(*lengths, axis=0))  # (n, c, h, b, w, b)
+    return [e.Reshape(e.Transpose(blocks, perm=[0, 1, 3, 5, 2, 4]), e.dims(x))]
+
+
+@vjp("ReverseSequence", 10)
+def reverse_sequence(e: Emit, node: Node, dy: Value) -> Gradients:
+    """Twice is not at all."""
+    return [e.ReverseSequence(dy, node.inputs[1], **node.attributes)]

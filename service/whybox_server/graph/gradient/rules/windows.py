@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from whybox_server.graph.gradient.emit import Emit
+from whybox_server.graph.gradient.emit import Emit, Operand
 from whybox_server.graph.gradient.facts import Facts, Value
 from whybox_server.graph.gradient.node import Node
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """One number per spatial axis; begins and ends are the pads."""
+    """One number per spatial axis; begins and ends are the pads.
+
+    same: the auto_pad whose pads depend on lengths that are known only when the model runs, or "".
+    """
 
     kernel: tuple[int, ...]
     strides: tuple[int, ...]
     dilations: tuple[int, ...]
     begins: tuple[int, ...]
     ends: tuple[int, ...]
+    same: str = ""
 
     @property
     def spans(self) -> tuple[int, ...]:
@@ -38,15 +43,8 @@ def kernel_of(facts: Facts, node: Node) -> tuple[int, ...] | None:
     return None if weights is None else weights[2:]
 
 
-def unplaced(facts: Facts, node: Node) -> str:
-    """Why the windows' places cannot be told before the model runs; "" if they can."""
-    if node.attr("auto_pad", "NOTSET") == "NOTSET" or windows_of(facts, node) is not None:
-        return ""
-    return "auto_pad is set and height and width are not fixed; export with explicit pads"
-
-
 def windows_of(facts: Facts, node: Node) -> Windows | None:
-    """None if pads depend on lengths that are not known."""
+    """None if the kernel's shape is not known."""
     kernel = kernel_of(facts, node)
     if kernel is None:
         return None
@@ -54,20 +52,39 @@ def windows_of(facts: Facts, node: Node) -> Windows | None:
     strides = tuple(node.attr("strides", [1] * rank))
     dilations = tuple(node.attr("dilations", [1] * rank))
     pads = node.attr("pads", [0] * 2 * rank)
-    free = Windows(kernel, strides, dilations, tuple(pads[:rank]), tuple(pads[rank:]))
     mode = node.attr("auto_pad", "NOTSET")
-    if mode in ("NOTSET", "VALID"):
+    if mode == "NOTSET":
+        return Windows(kernel, strides, dilations, tuple(pads[:rank]), tuple(pads[rank:]))
+    free = Windows(kernel, strides, dilations, (0,) * rank, (0,) * rank)
+    if mode == "VALID":
         return free
-    lengths = facts.shapes[node.input][2:]
     totals = []
-    for length, stride, span in zip(lengths, strides, free.spans, strict=True):
-        if stride > 1 and not isinstance(length, int):
-            return None
-        out = -(-length // stride) if isinstance(length, int) else 0
-        totals.append(max((out - 1) * stride + span - length, 0) if isinstance(length, int) else span - 1)
+    for length, stride, span in zip(facts.shapes[node.input][2:], strides, free.spans, strict=True):
+        if isinstance(length, int):
+            totals.append(max((-(-length // stride) - 1) * stride + span - length, 0))
+        elif stride == 1:
+            totals.append(span - 1)
+        else:
+            return replace(free, same=mode)
+    return halved(free, totals, mode)
+
+
+def halved(free: Windows, totals: Sequence[int], mode: str) -> Windows:
+    """With pads that sum to these; SAME_UPPER puts an odd one behind, SAME_LOWER before."""
     less, more = tuple(total // 2 for total in totals), tuple(total - total // 2 for total in totals)
     begins, ends = (less, more) if mode == "SAME_UPPER" else (more, less)
-    return Windows(kernel, strides, dilations, begins, ends)
+    return replace(free, begins=begins, ends=ends)
+
+
+def pads_of(e: Emit, windows: Windows, lengths: Value) -> tuple[Operand, Operand]:
+    """Begins and ends; lengths: of what the windows slide over."""
+    if not windows.same:
+        return windows.begins, windows.ends
+    last = e.Mul(e.Div(e.Sub(lengths, [1]), windows.strides), windows.strides)  # where the last one starts
+    total = e.Max(e.Sub(e.Add(last, windows.spans), lengths), [0])
+    less = e.Div(total, [2])
+    more = e.Sub(total, less)
+    return (less, more) if windows.same == "SAME_UPPER" else (more, less)
 
 
 def spread(e: Emit, dy: Value, weights: Value, windows: Windows, group: int, lengths: Value) -> Value:
@@ -81,4 +98,5 @@ def spread(e: Emit, dy: Value, weights: Value, windows: Windows, group: int, len
     full = e.ConvTranspose(dy, weights, output_padding=rest, **places)
     if not any((*windows.begins, *windows.ends, *rest)):
         return full
-    return e.Slice(full, windows.begins, e.Add(windows.begins, lengths), windows.axes)
+    begins, _ = pads_of(e, windows, lengths)
+    return e.Slice(full, begins, e.Add(begins, lengths), windows.axes)

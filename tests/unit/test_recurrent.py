@@ -1,0 +1,188 @@
+"""Gradients of recurrent networks; oracle: central differences of a slow recurrence in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import ModelProto, TensorProto
+from tests.models.sequences import GATES, STEPS, sequence
+from tests.oracles.reference import run
+
+from whybox_server.core.errors import MethodUnsupported
+from whybox_server.graph.gradient import RESULT, SEED, differentiate
+from whybox_server.graph.gradient.rules import GRADIENT
+from whybox_server.graph.gradient.table import Composite
+
+STEP = 1e-6
+RNG = np.random.default_rng(3)
+OPTIONS = ort.SessionOptions()
+OPTIONS.intra_op_num_threads, OPTIONS.log_severity_level = 1, 3
+LENGTHS = (5, 2, 4)
+FORMS = {
+    "LSTM plain": ("LSTM", {"bias": False, "initial": False}),
+    "LSTM reverse": ("LSTM", {"direction": "reverse", "lengths": LENGTHS}),
+    "LSTM both ways": ("LSTM", {"direction": "bidirectional", "lengths": LENGTHS, "peepholes": True}),
+    "LSTM peepholes": ("LSTM", {"peepholes": True, "clip": 0.75}),
+    "LSTM coupled": ("LSTM", {"input_forget": 1}),
+    "LSTM functions": (
+        "LSTM",
+        {
+            "direction": "bidirectional",
+            "activations": ["HardSigmoid", "Softsign", "Elu", "Sigmoid", "LeakyRelu", "Softplus"],
+            "activation_alpha": [0.25, 0.75],
+            "activation_beta": [0.375],
+        },
+    ),
+    "GRU": ("GRU", {}),
+    "GRU linear": ("GRU", {"linear_before_reset": 1, "direction": "bidirectional", "lengths": LENGTHS}),
+    "GRU clip": ("GRU", {"clip": 0.625, "direction": "reverse"}),
+    "GRU functions": (
+        "GRU",
+        {
+            "activations": ["HardSigmoid", "ScaledTanh"],
+            "activation_alpha": [0.25, 0.75],
+            "activation_beta": [0.5, 0.625],
+        },
+    ),
+    "RNN": ("RNN", {"direction": "bidirectional", "lengths": LENGTHS}),
+    "RNN affine": ("RNN", {"activations": ["Affine"], "activation_alpha": [0.5], "activation_beta": [0.125]}),
+    "RNN threshold": ("RNN", {"activations": ["ThresholdedRelu"], "activation_alpha": [0.25], "bias": False}),
+    "RNN relu": ("RNN", {"activations": ["Relu"], "clip": 0.875}),
+}
+BATCH_FIRST = {
+    "LSTM batch first": ("LSTM", {"layout": 1, "direction": "bidirectional", "lengths": LENGTHS}),
+    "GRU batch first": ("GRU", {"layout": 1, "direction": "reverse"}),
+}
+forms = pytest.mark.parametrize("form", FORMS)
+
+
+def session(model: ModelProto) -> ort.InferenceSession:
+    return ort.InferenceSession(model.SerializeToString(), OPTIONS, providers=["CPUExecutionProvider"])
+
+
+def joined(model: ModelProto) -> ModelProto:
+    """With one more output of all the others' numbers."""
+    outputs = [entry.name for entry in model.graph.output]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([-1]), "flat"))
+    for name in outputs:
+        model.graph.node.append(onnx.helper.make_node("Reshape", [name, "flat"], [f"{name}_flat"]))
+    flat = [f"{name}_flat" for name in outputs]
+    model.graph.node.append(onnx.helper.make_node("Concat", flat, ["all"], axis=0))
+    model.graph.output.append(onnx.helper.make_tensor_value_info("all", TensorProto.DOUBLE, None))
+    return model
+
+
+@pytest.mark.parametrize("form", FORMS | BATCH_FIRST)
+def test_every_input_and_weight_has_its_gradient(form):
+    """And what is asked with the same numbers gives the recurrence's very scores."""
+    op, given = (FORMS | BATCH_FIRST)[form]
+    model, feeds = sequence(op, weights=True, **given)
+    model = joined(model)
+    exact = run(model, feeds)
+    v = RNG.normal(size=exact["all"].shape)
+    for name in sorted(feeds.keys() - {"lengths"}):
+        u = RNG.normal(size=feeds[name].shape)
+        found = run(differentiate(model, name, "all"), {**feeds, SEED: v})
+        np.testing.assert_allclose(found["all"], exact["all"], atol=1e-12)
+        up, down = (run(model, {**feeds, name: feeds[name] + sign * STEP * u})["all"] for sign in (1, -1))
+        expected = np.vdot(v, (up - down) / (2 * STEP))
+        assert np.vdot(found[RESULT], u) == pytest.approx(expected, rel=1e-6, abs=1e-7), name
+
+
+@forms
+def test_the_scores_are_those_of_the_operator_itself(form):
+    """In the runtime, that has kernels of its own for LSTM, GRU and RNN: clips and defaults are the same."""
+    op, given = FORMS[form]
+    model, feeds = sequence(op, dtype=np.float32, **given)
+    names = [entry.name for entry in model.graph.output]
+    expected = dict(zip(names, session(model).run(names, feeds), strict=True))
+    gradient = session(differentiate(model, "x"))
+    seed = np.zeros_like(expected["y"])
+    for name, found in zip(names, gradient.run(names, {**feeds, SEED: seed}), strict=True):
+        np.testing.assert_allclose(found, expected[name], atol=2e-6)
+
+
+@pytest.mark.parametrize("opset", [18, 21])
+@pytest.mark.parametrize("op", GATES)
+def test_the_runtime_computes_the_same_gradient(op, opset):
+    """With weights large enough to be set aside; float32 keeps 1e-5 of the largest gradient."""
+    given = {"hidden": 20, "lengths": LENGTHS, "direction": "bidirectional", "opset": opset}
+    model, feeds = sequence(op, **given)
+    v = RNG.normal(size=run(model, feeds)["y"].shape)
+    exact = run(differentiate(model, "x"), {**feeds, SEED: v})[RESULT]
+    model, feeds = sequence(op, dtype=np.float32, **given)
+    (single,) = session(differentiate(model, "x")).run([RESULT], {**feeds, SEED: v.astype(np.float32)})
+    np.testing.assert_allclose(single, exact, atol=1e-5 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("op", GATES)
+def test_a_row_knows_neither_its_neighbours_nor_what_comes_after_its_end(op):
+    """Explained alone, cut to its length, a row has the same gradient; after its end it is 0."""
+    model, feeds = sequence(op, direction="bidirectional", lengths=LENGTHS)
+    gradient = differentiate(model, "x")
+    v = RNG.normal(size=run(model, feeds)["y"].shape)
+    together = run(gradient, {**feeds, SEED: v})[RESULT]
+    for row, length in enumerate(LENGTHS):
+        one = {name: each[..., row : row + 1, :] for name, each in feeds.items() if name != "lengths"}
+        one |= {"x": one["x"][:length], "lengths": np.array([length], np.int32)}
+        alone = run(gradient, {**one, SEED: v[:length, :, row : row + 1]})[RESULT]
+        np.testing.assert_allclose(together[:length, row], alone[:, 0], rtol=1e-12, atol=1e-14)
+        assert not together[length:, row].any()
+    assert max(LENGTHS) == STEPS
+
+
+@pytest.mark.parametrize("op", GATES)
+def test_the_gradient_of_the_gradient_is_the_second_derivative(op):
+    """A Scan's gradient is made of Scans, that have one themselves."""
+    model, feeds = sequence(op, direction="bidirectional", lengths=LENGTHS)
+    first = differentiate(model, "x", "h")
+    second = differentiate(first, "x", RESULT)
+    seed, result = second.graph.input[-1].name, second.graph.output[-1].name
+    v, (w, u) = RNG.normal(size=run(model, feeds)["h"].shape), RNG.normal(size=(2, *feeds["x"].shape))
+    found = run(second, {**feeds, SEED: v, seed: w})[result]
+    up, down = (run(first, {**feeds, "x": feeds["x"] + sign * STEP * u, SEED: v})[RESULT] for sign in (1, -1))
+    assert np.vdot(found, u) == pytest.approx(np.vdot(w, (up - down) / (2 * STEP)), rel=1e-6, abs=1e-7)
+
+
+def test_a_function_that_runtimes_take_differently_is_refused():
+    """Without an alpha, ThresholdedRelu's is 1 by the specification and 0 in onnxruntime."""
+    for name in ("ThresholdedRelu", "Wavelet"):
+        model, _ = sequence("RNN", activations=[name])
+        with pytest.raises(MethodUnsupported, match="node 'cell': there is no gradient rule for RNN-14"):
+            differentiate(model, "x")
+
+
+def test_what_has_no_rule_is_named_inside_too():
+    """In a body, in a branch inside of it, and beside them, all at once."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 18]>
+        g (double[n, 3] h, double[t, n, 3] x, bool c) => (double[n, 3] y) {
+          a = Scan<num_scan_inputs=1, body = f (p, q) => (o) {
+            k = Sin(p)
+            m = If<then_branch = t () => (r) { r = Mul(q, k) }, else_branch = e () => (s) { s = Cos(k) }>(c)
+            beside = Cos(q)
+            o = Add(m, beside)
+          }>(h, x)
+          y = Cos(a)
+        }"""
+    )
+    few = {key: entry for key, entry in GRADIENT.items() if key[0] not in {"Sin", "Cos"}}
+    with pytest.raises(MethodUnsupported) as refused:
+        differentiate(model, "h", rules=Composite(few))
+    assert refused.value.details["nodes"] == "k, s, y"
+    assert differentiate(model, "h").graph.output[-1].name == RESULT
+
+
+def test_a_gradient_of_zero_is_said_so():
+    """A path outside, but none inside: the state is overwritten by what stops gradients."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 18]>
+        g (double[n, 3] h, double[t, n, 3] x) => (double[n, 3] y) {
+          y = Scan<num_scan_inputs=1, body = f (p, q) => (o) { k = Sign(p) o = Mul(k, k) }>(h, x)
+        }"""
+    )
+    feeds = {"h": RNG.normal(size=(2, 3)), "x": RNG.normal(size=(4, 2, 3)), SEED: np.ones((2, 3))}
+    for name in ("h", "x"):
+        assert not run(differentiate(model, name), feeds)[RESULT].any()

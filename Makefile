@@ -12,7 +12,7 @@ demo: .venv/server  ## explain a photograph, a table's row, a text and a time se
 test fast: export PYTHONDONTWRITEBYTECODE =
 test: export HYPOTHESIS_PROFILE ?= extended
 
-test: .venv/dev node  ## the whole suite
+test: .venv/oracles node  ## the whole suite
 	$(BIN)/python -m pytest -n auto tests
 
 fast: .venv/dev  ## what takes seconds: no sockets of the whole service, no long statistics
@@ -49,10 +49,13 @@ node:
 	$(PIP) --editable '.[server,dev]'
 	touch $@
 
-# captum stands on torch; a CPU build is enough.
-.venv/bench: .venv/dev
-	$(PIP) torch==2.13.0
-	$(PIP) --editable '.[server,dev,bench]'
+# Torch and what stands on it: over a gigabyte. Compiling the parts that no test imports would take as long again.
+.venv/oracles: .venv/dev
+	$(PIP) --no-compile --editable '.[server,dev,oracles]'
+	touch $@
+
+.venv/bench: .venv/oracles
+	$(PIP) --editable '.[server,dev,oracles,bench]'
 	touch $@
 
 clean:

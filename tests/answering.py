@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 from tests.inside import NumpyInside
@@ -14,6 +15,8 @@ from whybox_server.core.query import Query, Reply, Want
 from whybox_server.core.rows import Array, Rows
 from whybox_server.core.spec import Modality, ModelSpec, ScoreKind
 from whybox_server.core.target import Choice, Space, Targets
+from whybox_server.engine.drive import run
+from whybox_server.methods.method import Method
 
 Model = Callable[[Mapping[str, Array]], Array]  # (n, *shape) per input -> (n, outputs)
 Answer = Callable[[Query], Reply]
@@ -95,3 +98,31 @@ def subject_of(
     labels = tuple(f"output {i}" for i in range(outputs))
     choices = tuple(Choice(index=i) for i in range(targets))
     return Subject(instance, Targets(choices, labels, ScoreKind.VALUE, Space.VALUE), inside)
+
+
+def look(
+    method: Method[Any, Any],
+    instance: Instance,
+    inside: NumpyInside,
+    *,
+    outputs: int = 1,
+    targets: int | None = None,
+    seed: int = 0,
+    budget: int | None = None,
+    told: Callable[[Query], None] = lambda query: None,
+    **params: Any,
+) -> Any:
+    """The finding of a method that looks inside a model, whose scores are those of its first place.
+
+    targets: how many of the first outputs are asked about, all by default; told: hears every query.
+    """
+    place = inside.places[0]
+    answer = answering(lambda x: place.score(place.read(x), x), instance, inside)
+
+    def noting(query: Query) -> Reply:
+        told(query)
+        return answer(query)
+
+    given, rng = method.params(**params), np.random.default_rng(seed)
+    subject = subject_of(instance, outputs, targets or outputs, inside)
+    return run(method.run(method.prepare(subject, given, rng), given, rng), noting, budget)

@@ -98,7 +98,7 @@ class NumpyInside:
         place = self.place(query.probe)
         entered = query.probe.at in inputs
         values = inputs[place.site.name] if entered else np.asarray(place.read(inputs))
-        scores = np.asarray(place.score(values, inputs), np.float64)
+        scores = self._scores(place, values, inputs, entered=entered)
         shown = None if entered else values
         if query.want is Want.VALUES:
             return Reply(scores, values=values)
@@ -108,6 +108,12 @@ class NumpyInside:
         axes = tuple(range(1, led.ndim))
         others = None if query.reference is None else self._referred(query, place, values, inputs)
         return Reply(scores, led, shown, np.abs(led).max(axis=axes, initial=0), others)
+
+    def _scores(self, place: Place, values: Array, inputs: Inputs, *, entered: bool) -> Array:
+        """The model's own, bit for bit, unless rows enter inside of it."""
+        if not entered:
+            place, values = self.places[0], np.asarray(self.places[0].read(inputs))
+        return np.asarray(place.score(values, inputs), np.float64)
 
     def _referred(self, query: Query, place: Place, values: Array, inputs: Inputs) -> Array:
         # Contiguous, so that sums do not depend on how many rows there are.
@@ -144,3 +150,27 @@ def looked_up(name: str, table: Array, tokens: int, score: Callable[[Array], Arr
     """Vectors, (tokens, width), that the whole numbers of an input are looked up as in `table`, (ids, width)."""
     site = Site("vectors", (tokens, table.shape[1]), (name,))
     return Place(site, lambda x: table[x[name]], lambda values, x: score(values))
+
+
+def mapped(place: Place, weights: Array, bias: Array, channel: int | None) -> tuple[Place, Pooled]:
+    """Maps that a linear model of one input can be said to average, and the linear end behind them.
+
+    weights: (*shape) of the model's first output; the second is -2 times the first. bias: (2,).
+    channel: axis of the input that is summed up, so that one map is left.
+    """
+    axes = () if channel is None else (1 + channel,)
+    factors = np.array([1.0, -2.0])
+
+    def read(inputs: Inputs) -> Array:
+        return np.asarray((place.read(inputs) * weights).sum(axis=axes)[:, None])  # (n, 1, *places)
+
+    def score(values: Array, inputs: Inputs) -> Array:
+        return np.asarray(values.reshape(len(values), -1).sum(axis=1)[:, None] * factors + bias)
+
+    def slope(values: Array, inputs: Inputs) -> Array:
+        ones = np.ones((len(values), 1, *values.shape[1:]))
+        return ones * factors.reshape(-1, *[1] * (values.ndim - 1))
+
+    places = tuple(length for axis, length in enumerate(place.site.shape) if axis != channel)
+    site = Site("maps", (1, *places))
+    return Place(site, read, score, slope), Pooled(site, prod(places) * factors[:, None], bias)

@@ -20,7 +20,7 @@ from tests.answering import (
     materialise,
     subject_of,
 )
-from tests.inside import NumpyInside, around_input, joined, looked_up
+from tests.inside import NumpyInside, around_input, joined, looked_up, mapped
 
 from whybox.v1 import method_pb2
 from whybox_server.core.errors import BudgetSpent
@@ -31,8 +31,10 @@ from whybox_server.core.rows import Array, Samples
 from whybox_server.core.spec import ImageSpec, Modality, TabularSpec, TextSpec, TimeSeriesSpec
 from whybox_server.engine.drive import identities, run
 from whybox_server.methods import METHOD, METHODS
+from whybox_server.methods.layers import WITH_PLACES
 from whybox_server.methods.method import Cost, Method, violations
 from whybox_server.perturb.hiding import hide
+from whybox_server.perturb.layout import axes_of
 from whybox_server.perturb.options import Baseline, Segmentation
 
 FEW_ROWS = 400  # of methods that sample: enough for a linear model, quick enough for a unit test
@@ -84,8 +86,15 @@ class Case:
             )
         if self.instance.inputs["x0"].dtype == object:
             return None
-        place = around_input if len(self.instance.inputs) == 1 else joined
-        return NumpyInside((place(self.instance, self.model, slope),))
+        if len(self.instance.inputs) > 1:
+            return NumpyInside((joined(self.instance, self.model, slope),))
+        place = around_input(self.instance, self.model, slope)
+        if self.instance.spec.modality not in WITH_PLACES or not isinstance(self.linear, Weighted):
+            return NumpyInside((place,))
+        weights = self.linear.weights.reshape(place.site.shape)
+        bias = self.linear.offset * np.array([1.0, -2.0])
+        maps, end = mapped(place, weights, bias, axes_of(self.instance.spec, weights.shape).channel)
+        return NumpyInside((place, maps), end)
 
 
 def tabular() -> Case:
@@ -438,7 +447,8 @@ def test_a_spent_budget_ends_in_a_partial_finding_or_in_the_error(method, make):
     answer = answering(case.model, case.instance, case.inside)
     assert run(begin(method, case), answer, budget=needed).complete
     partial = 0
-    for budget in sorted({0, 1, 2, min(3, needed - 1), needed // 4, needed // 2, needed - 1}):
+    tried = {0, 1, 2, 3, needed // 4, needed // 2, needed - 1}
+    for budget in sorted(budget for budget in tried if budget < needed):
         keys: set[bytes] = set()
 
         def noting(query: Query, keys: set[bytes] = keys) -> Reply:

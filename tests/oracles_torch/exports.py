@@ -26,7 +26,7 @@ EXPORTS = [(name, how) for name in FAMILIES for how in EXPORTERS if (name, how) 
 
 @cache
 def exported(name: str, how: str) -> ModelProto:
-    """Any number of rows."""
+    """For any number of rows. how: an exporter; or "unmerged", with batch normalisations as they were."""
     net, args = network(name), inputs(name, 0)
     names = ["ids", "mask"] if FAMILIES[name].words else ["x"]
     file = io.BytesIO()
@@ -37,10 +37,12 @@ def exported(name: str, how: str) -> ModelProto:
                 net, args, dynamo=True, verbose=False, input_names=names, output_names=["y"], dynamic_shapes=shapes
             )
             return program.model_proto
+        kept = {"training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False}
         torch.onnx.export(
             net,
             args,
             file,
+            **(kept if how == "unmerged" else {}),
             dynamo=False,
             opset_version=LEGACY_OPSET,
             input_names=names,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.answering import Model, answering, instance_of, materialise, subject_of
+from tests.inside import NumpyInside, around_input
 from tests.models import seven_segments
 from tests.oracles import cem as oracle
 
@@ -233,20 +234,17 @@ def test_the_models_own_gradients_lead_to_the_nearest_negative():
     weights = np.array([2.0, -1.0, 0.5])
     instance = instance_of(Modality.TENSOR, np.zeros(3))
     params = replace(NEGATIVE, feature_range=(-0.5, 0.5))
-    answer = answering(border(weights, -0.5), instance)
-    kinds = set()
+    model = border(weights, -0.5)
+    inside = NumpyInside((around_input(instance, model),))
+    answer, kinds = answering(model, instance, inside), set()
 
-    def with_gradients(query: Query) -> Reply:
+    def noting(query: Query) -> Reply:
         kinds.add(query.want)
-        scores = answer(query).scores
-        if query.want is Want.SCORES:
-            return Reply(scores)
-        sign = 1 if query.target == 1 else -1
-        return Reply(scores, np.tile(sign * weights / 2, (len(scores), 1)))
+        return answer(query)
 
     rng = np.random.default_rng(0)
-    task = replace(CEM.prepare(classes(instance), params, rng), gradients=True)
-    found: Any = run(CEM.run(task, params, rng), with_gradients)
+    task = CEM.prepare(replace(classes(instance), inside=inside), params, rng)
+    found: Any = run(CEM.run(task, params, rng), noting)
     best = oracle.nearest_on_border(weights, 0.5, BETA)
     assert oracle.elastic_net(found.negative.inputs["x0"], BETA) < 1.05 * oracle.elastic_net(best, BETA)
     assert kinds == {Want.SCORES, Want.GRADIENT}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.answering import Answer, Model, answering, instance_of
+from tests.inside import NumpyInside, around_input
 from tests.oracles import cem as oracle
 
 from whybox_server.core.errors import BudgetSpent, InvalidRequest
@@ -157,6 +158,7 @@ def test_with_an_autoencoder_slopes_are_felt_even_where_the_model_has_gradients(
     """Its error is no output of a graph, so that margin and error are both estimated along the same steps."""
     instance = instance_of(Modality.TENSOR, np.zeros(4))
     params = told(replace(QUICK, find=Contrasts.PERTINENT_NEGATIVE, c_steps=1), 1.0)
+    inside = NumpyInside((around_input(instance, border(0.5)),))
     own, wants = with_autoencoder(border(0.5), projected, instance), set()
 
     def noting(query: Query) -> Reply:
@@ -164,7 +166,7 @@ def test_with_an_autoencoder_slopes_are_felt_even_where_the_model_has_gradients(
         return own(query)
 
     rng = np.random.default_rng(0)
-    task = replace(CEM.prepare(classes(instance), params, rng), gradients=True)
+    task = CEM.prepare(replace(classes(instance), inside=inside), params, rng)
     run(CEM.run(task, params, rng), noting)
     assert wants == {Want.SCORES}
 

@@ -89,6 +89,54 @@ def test_a_rule_shares_as_its_formula_says(layer, rule, rng):
         np.testing.assert_allclose(found[row], expected, rtol=1e-9, atol=1e-12)
 
 
+BEFORE = {
+    "signed": "Gelu(x)",
+    "rectified": "Relu(x)",
+    "cut_off": "Clip(x, half, six)",
+    "cut_off_below_zero": "Clip(x, less, six)",
+    "sum_of_both": "Add(r, x)",
+    "sum_of_rectified": "Add(r, six)",
+    "linear": "MatMul(r, w)",
+}
+
+
+@pytest.mark.parametrize("rule", ["z_plus", "alpha_beta:1.5", "gamma:0.3"])
+@pytest.mark.parametrize("before", BEFORE)
+def test_negative_inputs_are_left_out_only_where_there_are_none(before, rule, rng):
+    """What is known of signs saves work and changes nothing."""
+    numbers = {"half": np.array(0.5), "six": np.array(6.0), "less": np.array(-0.5)}
+    weights = {"w": normal(5, 5), "v": normal(5, 4), **numbers}
+    model = net(f"r = Relu(x) h = {BEFORE[before]} y = MatMul(h, v)", {"x": ("n", 5)}, weights, opset=20)
+    model.graph.output.add(name="h").type.tensor_type.elem_type = 11
+    x, seed = rng.normal(size=(2, 5)), rng.normal(size=(2, 4))
+    found = relevance(model, x, seed, {"layers": (("y", rule),)}, wrt="h")
+    for row in range(2):
+        r = seed[row] * found["y"][row]
+        expected = RULES[rule](found["h"][row], weights["v"], np.zeros(4), r)
+        np.testing.assert_allclose(found[RESULT][row], expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_bias_behind_what_is_explained_takes_no_part(rng):
+    """The score is that of the product, before the bias is added; and of a sum that two read."""
+    weights = {"w": normal(5, 4), "b": normal(4)}
+    model = net("m = MatMul(x, w) y = Add(b, m)", {"x": ("n", 5)}, weights)
+    x, seed = rng.normal(size=(1, 5)), rng.normal(size=(1, 4))
+    found = relevance(model, x, seed, {"composite": "epsilon"}, of="m")
+    expected = oracle.epsilon(x[0], weights["w"], np.zeros(4), (seed * found["m"])[0])
+    np.testing.assert_allclose(found[RESULT][0], expected, rtol=1e-9)
+
+
+def test_what_comes_before_the_first_layer_does_not_hide_it(rng):
+    """A graph may normalise its input itself."""
+    body = "s = Sub(x, mean) d = Div(s, deviation) c = Conv(d, w) r = Relu(c) y = Conv(r, v)"
+    weights = {"mean": normal(2, 1, 1), "deviation": 1 + normal(2, 1, 1) ** 2, "w": normal(3, 2, 2, 2)}
+    model = net(body, {"x": ("n", 2, 4, 4)}, {**weights, "v": normal(2, 3, 2, 2)})
+    x, seed = rng.normal(size=(1, 2, 4, 4)), rng.normal(size=(1, 2, 2, 2))
+    found = relevance(model, x, seed, {"composite": "epsilon_plus_flat"})[RESULT]
+    named = relevance(model, x, seed, {"composite": "epsilon_plus", "layers": (("c", "flat"),)})[RESULT]
+    np.testing.assert_array_equal(found, named)
+
+
 def chain():
     """Two convolutions, a pool, two dense layers: (n, 2, 6, 6) -> (n, 3)."""
     body = """
@@ -187,6 +235,18 @@ def test_with_epsilon_zero_it_is_gradient_times_input(rng):
     np.testing.assert_allclose(found, x * gradient, rtol=1e-9, atol=1e-12)
 
 
+def test_a_score_of_zero_has_no_relevance():
+    """Whatever the stabilizers, zero included."""
+    model = net(
+        "h = MatMul(x, w) a = Relu(h) y = MatMul(a, v)",
+        {"x": ("n", 3)},
+        {"w": normal(3, 3), "v": normal(3, 2)},
+    )
+    for options in ({"composite": "epsilon"}, LRP_0):
+        found = relevance(model, np.zeros((1, 3)), np.ones((1, 2)), options)[RESULT]
+        assert found.tolist() == [[0, 0, 0]]
+
+
 @pytest.mark.parametrize(
     "name", ["alpha1_beta0", "excitation_backprop", "deep_taylor", "deep_taylor_bounded"]
 )
@@ -269,10 +329,15 @@ def test_an_activation_passes_relevance_on_as_it_is(name, rng):
     np.testing.assert_allclose(found[RESULT], seed * found["y"], rtol=1e-12)
 
 
-def test_factors_that_both_depend_on_the_input_get_half_each(rng):
+@pytest.mark.parametrize(
+    "gate",
+    ["g = Sigmoid(s)", "a = Add(s, three) c = Clip(a, zero, six) d = Div(c, six) e = Exp(d) g = Tanh(e)"],
+)
+def test_factors_that_both_depend_on_the_input_get_half_each(gate, rng):
     """A gate that reads all channels, as in squeeze and excitation; nothing is lost."""
-    body = "s = MatMul(x, w) g = Sigmoid(s) t = Tanh(x) y = Mul(t, g)"
-    model = net(body, {"x": ("n", 3)}, {"w": normal(3, 3)})
+    numbers = {"three": np.array(3.0), "six": np.array(6.0), "zero": np.array(0.0)}
+    body = f"s = MatMul(x, w) {gate} t = Tanh(x) y = Mul(t, g)"
+    model = net(body, {"x": ("n", 3)}, {"w": normal(3, 3), **numbers})
     x, seed = rng.normal(size=(2, 3)), rng.normal(size=(2, 3))
     found = relevance(model, x, seed, {}, wrt="x")
     np.testing.assert_allclose(found[RESULT].sum(axis=1), (seed * found["y"]).sum(axis=1), rtol=1e-4)
@@ -326,6 +391,17 @@ def test_the_largest_relevance_may_lie_between_input_and_score():
     found = relevance(net(body, {"x": ("n", 1)}, weights), np.ones((1, 1)), np.ones((1, 1)), LRP_0)
     np.testing.assert_allclose(found[RESULT], [[0.01]], rtol=1e-9)
     np.testing.assert_allclose(found[LARGEST], [1.0], rtol=1e-9)
+
+
+def test_tensors_whose_first_axis_is_no_row_are_not_looked_at(rng):
+    """Their largest numbers belong to no row in particular."""
+    body = "t = Transpose<perm=[1, 0]>(x) h = MatMul(w, t) b = Transpose<perm=[1, 0]>(h) y = MatMul(b, v)"
+    model = net(body, {"x": ("n", 2)}, {"w": normal(3, 2), "v": normal(3, 4)})
+    x, seed = rng.normal(size=(5, 2)), np.ones((5, 4))
+    found = relevance(model, x, seed, {"composite": "epsilon"})
+    at_b = relevance(model, x, seed, {"composite": "epsilon"}, wrt="b")
+    sizes = np.concatenate([np.abs(found["y"]), np.abs(at_b[RESULT])], axis=1)
+    np.testing.assert_allclose(found[LARGEST], sizes.max(axis=1), rtol=1e-9)
 
 
 def test_callers_name_layers_by_node_output_or_weight(rng):

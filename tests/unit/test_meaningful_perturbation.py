@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from tests.answering import Model, answering, instance_of, materialise, subject_of
+from tests.inside import NumpyInside, around_input
 from tests.oracles.meaningful_perturbation import best_binary, objective, overlap
 
 from whybox_server.core.errors import BudgetSpent, InvalidRequest, MethodUnsupported
@@ -19,7 +20,6 @@ from whybox_server.methods.mask_games import Game, margins
 from whybox_server.methods.meaningful_perturbation import (
     MEANINGFUL_PERTURBATION,
     MeaningfulPerturbationParams,
-    prepared,
 )
 from whybox_server.methods.zeroth_order import directions, probes, slopes
 from whybox_server.perturb.blending import blend
@@ -53,6 +53,15 @@ def ones(side: int) -> Instance:
 def linear(weights: Array) -> Model:
     """f(x0) = w . x0."""
     return lambda inputs: inputs["x0"].reshape(len(inputs["x0"]), -1) @ weights.reshape(-1, 1)
+
+
+def three(weights: Array) -> Model:
+    """f_k(x0) = w_k . x0; weights: (3, *shape)."""
+    return lambda inputs: np.einsum("nij,kij->nk", inputs["x0"], weights)
+
+
+def repeated(weights: Array, rows: int) -> Array:
+    return np.broadcast_to(weights, (rows, *weights.shape))
 
 
 def planted(seed: int) -> tuple[Instance, Array]:
@@ -265,33 +274,34 @@ def test_every_target_gets_a_mask_of_its_own_in_the_same_queries():
 
 
 def test_gradients_of_the_model_are_used_where_there_are_any():
-    """Exact slopes of a margin between three linear logits: the threshold solution, and 3 rows per step."""
+    """Exact slopes of a margin between three linear logits: the threshold solution, and 2 rows per step."""
     weights = np.random.default_rng(4).uniform(0, 1, (3, 6, 6))
     weights[1:] *= 0.2
     instance = ones(6)
-    wants: list[tuple[Want, int | None]] = []
+    model = three(weights)
+    inside = NumpyInside((around_input(instance, model, lambda values, _: repeated(weights, len(values))),))
+    answer = answering(model, instance, inside)
+    asked: list[Query] = []
 
-    def answer(query: Query) -> Reply:
-        wants.append((query.want, query.target))
-        rows = materialise(query.rows, instance)["x0"]
-        scores = np.einsum("nij,kij->nk", rows, weights)
-        if query.want is Want.SCORES:
-            return Reply(scores)
-        return Reply(scores, np.repeat(weights[query.target][None], len(rows), axis=0))
+    def noting(query: Query) -> Reply:
+        asked.append(query)
+        return answer(query)
 
     settings = MeaningfulPerturbationParams(size_weight=1.0, smoothness_weight=0.0, baseline=BLACK)
     rng = np.random.default_rng(0)
-    subject = Subject(instance, Targets((Choice(index=0),), ("a", "b", "c"), ScoreKind.LOGIT, Space.LOGIT))
-    task = prepared(subject, settings, rng, gradients=True)
-    found = run(MEANINGFUL_PERTURBATION.run(task, settings, rng), answer)
+    targets = Targets((Choice(index=0),), ("a", "b", "c"), ScoreKind.LOGIT, Space.LOGIT)
+    task = MEANINGFUL_PERTURBATION.prepare(Subject(instance, targets, inside), settings, rng)
+    found = run(MEANINGFUL_PERTURBATION.run(task, settings, rng), noting)
     assert isinstance(found, Mask)
     rival = 1 + int(np.argmax(weights[1:].sum(axis=(1, 2))))
     net = weights[0] - weights[rival]
     close = np.abs(net / net.sum() * 36 - 1) < 0.05
     assert np.array_equal((found.values[0] < 0.5)[~close], (net / net.sum() > 1 / 36)[~close])
-    assert {(Want.GRADIENT, 0), (Want.GRADIENT, rival)} <= set(wants)
-    assert len(wants) == 1 + 3 * 300 + 1
+    led_back = [int(query.target[0]) for query in asked if query.want is Want.GRADIENT]
+    assert set(led_back) == {0, rival}
+    assert len(asked) == 1 + 2 * 300 + 1
     assert not any("zeroth-order" in warning for warning in found.warnings)
+    assert found.segmentation.endswith("slopes are the model's own gradients")
 
 
 def test_without_gradients_the_answer_says_that_it_is_an_approximation():

@@ -47,7 +47,7 @@ def test_the_two_runtimes_never_meet() -> None:
     assert names("gpu") - names("server") == {"onnxruntime-gpu"}
 
 
-@pytest.mark.parametrize("extra", ["server", "gpu", "dev"])
+@pytest.mark.parametrize("extra", ["server", "gpu", "dev", "oracles"])
 def test_constraints_satisfy_what_is_required(extra: str) -> None:
     """Every requirement with a floor has a pin above it."""
     versions = pinned()

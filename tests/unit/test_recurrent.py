@@ -12,8 +12,11 @@ from tests.oracles.reference import run
 
 from whybox_server.core.errors import MethodUnsupported
 from whybox_server.graph.gradient import RESULT, SEED, differentiate
+from whybox_server.graph.gradient.differentiate import PLAIN
 from whybox_server.graph.gradient.rules import GRADIENT
 from whybox_server.graph.gradient.table import Composite
+from whybox_server.graph.gradient.tables.relu import GUIDED
+from whybox_server.graph.walk import nodes_in
 
 STEP = 1e-6
 RNG = np.random.default_rng(3)
@@ -24,7 +27,7 @@ FORMS = {
     "LSTM plain": ("LSTM", {"bias": False, "initial": False}),
     "LSTM reverse": ("LSTM", {"direction": "reverse", "lengths": LENGTHS}),
     "LSTM both ways": ("LSTM", {"direction": "bidirectional", "lengths": LENGTHS, "peepholes": True}),
-    "LSTM peepholes": ("LSTM", {"peepholes": True, "clip": 0.75}),
+    "LSTM peepholes": ("LSTM", {"peepholes": True, "clip": 0.25}),
     "LSTM coupled": ("LSTM", {"input_forget": 1}),
     "LSTM functions": (
         "LSTM",
@@ -62,33 +65,45 @@ def session(model: ModelProto) -> ort.InferenceSession:
     return ort.InferenceSession(model.SerializeToString(), OPTIONS, providers=["CPUExecutionProvider"])
 
 
-def joined(model: ModelProto) -> ModelProto:
-    """With one more output of all the others' numbers."""
-    outputs = [entry.name for entry in model.graph.output]
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([-1]), "flat"))
-    for name in outputs:
-        model.graph.node.append(onnx.helper.make_node("Reshape", [name, "flat"], [f"{name}_flat"]))
-    flat = [f"{name}_flat" for name in outputs]
-    model.graph.node.append(onnx.helper.make_node("Concat", flat, ["all"], axis=0))
-    model.graph.output.append(onnx.helper.make_tensor_value_info("all", TensorProto.DOUBLE, None))
-    return model
+def joined(model: ModelProto, feeds: dict[str, np.ndarray]) -> tuple[ModelProto, dict[str, np.ndarray]]:
+    """With all real inputs, and all outputs, in one vector each."""
+    node, value, graph = onnx.helper.make_node, onnx.helper.make_tensor_value_info, model.graph
+    real = {name: array for name, array in feeds.items() if array.dtype.kind == "f"}
+    flat = {name: np.array(array.shape) for name, array in real.items()}
+    flat |= {"sizes": np.array([array.size for array in real.values()]), "line": np.array([-1])}
+    graph.initializer.extend(
+        onnx.numpy_helper.from_array(array, f"{name}_to") for name, array in flat.items()
+    )
+    before = [node("Split", ["every", "sizes_to"], [f"{name}_in" for name in real], axis=0)]
+    before += [node("Reshape", [f"{name}_in", f"{name}_to"], [name]) for name in real]
+    outputs = [entry.name for entry in graph.output]
+    after = [node("Reshape", [name, "line_to"], [f"{name}_out"]) for name in outputs]
+    after += [node("Concat", [f"{name}_out" for name in outputs], ["all"], axis=0)]
+    nodes = [*before, *graph.node, *after]
+    others = [entry for entry in graph.input if entry.name not in real]
+    del graph.node[:], graph.input[:], graph.output[:]
+    graph.node.extend(nodes)
+    graph.input.extend([value("every", TensorProto.DOUBLE, [int(flat["sizes"].sum())]), *others])
+    graph.output.append(value("all", TensorProto.DOUBLE, None))
+    rest = {name: array for name, array in feeds.items() if name not in real}
+    return model, rest | {"every": np.concatenate([array.ravel() for array in real.values()])}
 
 
 @pytest.mark.parametrize("form", FORMS | BATCH_FIRST)
-def test_every_input_and_weight_has_its_gradient(form):
+def test_all_outputs_have_their_gradient_with_respect_to_all_inputs_and_weights(form):
     """And what is asked with the same numbers gives the recurrence's very scores."""
     op, given = (FORMS | BATCH_FIRST)[form]
-    model, feeds = sequence(op, weights=True, **given)
-    model = joined(model)
-    exact = run(model, feeds)
-    v = RNG.normal(size=exact["all"].shape)
-    for name in sorted(feeds.keys() - {"lengths"}):
-        u = RNG.normal(size=feeds[name].shape)
-        found = run(differentiate(model, name, "all"), {**feeds, SEED: v})
-        np.testing.assert_allclose(found["all"], exact["all"], atol=1e-12)
-        up, down = (run(model, {**feeds, name: feeds[name] + sign * STEP * u})["all"] for sign in (1, -1))
+    model, feeds = joined(*sequence(op, weights=True, **given))
+    exact = run(model, feeds)["all"]
+    v, u = RNG.normal(size=exact.shape), RNG.normal(size=(3, *feeds["every"].shape))
+    found = run(differentiate(model), {**feeds, SEED: v})
+    np.testing.assert_allclose(found["all"], exact, atol=1e-12)
+    for one in u:
+        up, down = (
+            run(model, {**feeds, "every": feeds["every"] + sign * STEP * one})["all"] for sign in (1, -1)
+        )
         expected = np.vdot(v, (up - down) / (2 * STEP))
-        assert np.vdot(found[RESULT], u) == pytest.approx(expected, rel=1e-6, abs=1e-7), name
+        assert np.vdot(found[RESULT], one) == pytest.approx(expected, rel=1e-6, abs=1e-7)
 
 
 @forms
@@ -186,3 +201,42 @@ def test_a_gradient_of_zero_is_said_so():
     feeds = {"h": RNG.normal(size=(2, 3)), "x": RNG.normal(size=(4, 2, 3)), SEED: np.ones((2, 3))}
     for name in ("h", "x"):
         assert not run(differentiate(model, name), feeds)[RESULT].any()
+
+
+def test_operators_inside_are_expanded_and_constants_found():
+    """As outside: Mish has no rule of its own, and a Slice wants to see its bounds."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 18]>
+        g (double[n, 3] h, double[t, n, 3] x) => (double[n, 3] y) <int64[1] last = {2}> {
+          first = Constant<value_ints=[0]>()
+          y = Scan<num_scan_inputs=1, body = f (p, q) => (o) {
+            axis = Constant<value_ints=[1]>()
+            three = Constant<value_ints=[3]>()
+            k = Mish(p)
+            m = Slice(k, first, last, axis)
+            r = Slice(q, first, last, axis)
+            s = Slice(q, last, three, axis)
+            a = Mul(m, r)
+            o = Concat<axis=1>(a, s)
+          }>(h, x)
+        }"""
+    )
+    feeds = {"h": RNG.normal(size=(2, 3)), "x": RNG.normal(size=(4, 2, 3))}
+    gradient = differentiate(model, "x")
+    v, u = RNG.normal(size=(2, 3)), RNG.normal(size=(4, 2, 3))
+    up, down = (run(model, {**feeds, "x": feeds["x"] + sign * STEP * u})["y"] for sign in (1, -1))
+    found = run(gradient, {**feeds, SEED: v})[RESULT]
+    assert np.vdot(found, u) == pytest.approx(np.vdot(v, (up - down) / (2 * STEP)), rel=1e-6, abs=1e-7)
+    assert "Range" not in {node.op_type for node in nodes_in(gradient.graph)}, "positions are not followed"
+
+
+def test_another_table_holds_inside_too():
+    """Guided backpropagation in a recurrence: negative gradients stop at its Relu."""
+    model, feeds = sequence("RNN", activations=["Relu"])
+    v = RNG.normal(size=run(model, feeds)["y"].shape)
+    plain, guided = (
+        run(differentiate(model, "x", rules=one), {**feeds, SEED: v})[RESULT] for one in (PLAIN, GUIDED)
+    )
+    assert np.abs(plain - guided).max() > 0.01
+    ways = run(differentiate(model, "x", rules=GUIDED), {**feeds, SEED: -np.abs(v)})[RESULT]
+    assert not ways.any()

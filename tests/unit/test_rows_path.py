@@ -111,10 +111,3 @@ def test_noise_is_normal_scaled_and_told_by_its_seed():
     many = noise(1, (100_000,))
     assert abs(many.mean()) < 5 / np.sqrt(many.size)
     assert abs(many.std() - 1) < 5 / np.sqrt(2 * many.size)
-
-
-def test_a_way_of_fifty_points_is_two_pictures_and_fifty_numbers():
-    """Nothing of the size of all rows is held."""
-    picture = np.zeros((3, 50, 50), np.float32)
-    rows = Along("x", picture[None], picture, np.linspace(0, 1, 50), {})
-    assert rows.starts.nbytes + rows.end.nbytes + rows.alphas.nbytes < 3 * picture.nbytes

@@ -28,6 +28,10 @@ CODES: dict[Reason, int] = {
     Reason.SERVER_DRAINING: code_pb2.UNAVAILABLE,
     Reason.DEADLINE: code_pb2.DEADLINE_EXCEEDED,
     Reason.INTERNAL: code_pb2.INTERNAL,
+    Reason.ENDPOINT_UNREACHABLE: code_pb2.UNAVAILABLE,
+    Reason.ENDPOINT_REFUSED: code_pb2.FAILED_PRECONDITION,
+    Reason.EGRESS_DENIED: code_pb2.PERMISSION_DENIED,
+    Reason.ENDPOINT_BUDGET_SPENT: code_pb2.RESOURCE_EXHAUSTED,
 }
 
 GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}

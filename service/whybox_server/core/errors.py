@@ -12,6 +12,7 @@ status codes in one table. Whatever is not a `WhyboxError` is a defect of ours.
     ├── UploadBroken
     ├── ModelFailed         the model raised, on these rows
     ├── ModelOutputInvalid  NaN, wrong number of rows
+    ├── EndpointUnreachable / EndpointRefused / EgressDenied / EndpointBudgetSpent
     ├── BudgetSpent         thrown into a method; it may answer with what it has
     ├── Overloaded / TooLarge / Draining / DeadlineExceeded
 """
@@ -43,6 +44,10 @@ class Reason(Enum):
     SERVER_DRAINING = "SERVER_DRAINING"
     DEADLINE = "DEADLINE"
     INTERNAL = "INTERNAL"
+    ENDPOINT_UNREACHABLE = "ENDPOINT_UNREACHABLE"
+    ENDPOINT_REFUSED = "ENDPOINT_REFUSED"
+    EGRESS_DENIED = "EGRESS_DENIED"
+    ENDPOINT_BUDGET_SPENT = "ENDPOINT_BUDGET_SPENT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,3 +171,21 @@ class TooLarge(WhyboxError):
 
 class DeadlineExceeded(WhyboxError):
     reason = Reason.DEADLINE
+
+
+class EndpointUnreachable(WhyboxError):
+    reason = Reason.ENDPOINT_UNREACHABLE
+
+
+class EndpointRefused(WhyboxError):
+    reason = Reason.ENDPOINT_REFUSED
+
+
+class EgressDenied(WhyboxError):
+    reason = Reason.EGRESS_DENIED
+
+
+class EndpointBudgetSpent(WhyboxError):
+    """Not one call more is made."""
+
+    reason = Reason.ENDPOINT_BUDGET_SPENT

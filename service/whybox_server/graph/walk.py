@@ -52,6 +52,14 @@ def captured(node: NodeProto) -> tuple[str, ...]:
     return tuple(found)
 
 
+def nodes_in(graph: GraphProto) -> Iterator[NodeProto]:
+    """Those of a graph, each followed by those inside it."""
+    for node in graph.node:
+        yield node
+        for inner in subgraphs(node):
+            yield from nodes_in(inner)
+
+
 def names_in(graph: GraphProto) -> Iterator[str]:
     """Of all values that a graph and the graphs inside it make."""
     yield from _given(graph)

@@ -17,9 +17,10 @@ import numpy as np
 from whybox_server.core.errors import InvalidRequest, MethodUnsupported, Violation
 from whybox_server.core.explanation import Contrast, Counterpart
 from whybox_server.core.instance import Instance, Subject
+from whybox_server.core.probe import Probe
 from whybox_server.core.query import Query, Steps
 from whybox_server.core.rows import Array, Rows, Texts
-from whybox_server.core.spec import Modality, ScoreKind
+from whybox_server.core.spec import Modality
 from whybox_server.methods.contrast_hunt import Quarry, Terms, hunt_for, pursue, without_repeats
 from whybox_server.methods.contrast_search import is_exact, search_rows
 from whybox_server.methods.contrast_sides import Side, built, negative_side, positive_side, presence_only
@@ -27,6 +28,7 @@ from whybox_server.methods.estimates import PROBE_STEPS, PROBES, Estimate, Gradi
 from whybox_server.methods.fista import Descent
 from whybox_server.methods.method import Cost, Method, Rng, param
 from whybox_server.methods.needs import a_decision
+from whybox_server.methods.own_gradient import OwnGradient, own_gradient
 from whybox_server.methods.reconstruction import reconstruction, refuse_no_numbers
 from whybox_server.methods.together import together
 from whybox_server.methods.verdict import Verdict, refuse_undecided, refuse_unreachable, verdict_on
@@ -87,7 +89,7 @@ class CemParams:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CemTask:
-    """A subject and its sides. gradients: whether the model gives them.
+    """A subject and its sides. gradient: the model's own, as far as it has one.
 
     discrete: why moves are searched rather than gradients followed; empty if they are followed.
     """
@@ -98,7 +100,7 @@ class CemTask:
     discrete: str
     words: str  # what distances are measured in
     warnings: tuple[str, ...]
-    gradients: bool = False
+    gradient: OwnGradient = OwnGradient()
 
 
 def prepare(subject: Subject, params: CemParams, rng: Rng) -> CemTask:
@@ -128,8 +130,16 @@ def prepare(subject: Subject, params: CemParams, rng: Rng) -> CemTask:
     if params.find is not Contrasts.PERTINENT_POSITIVE:
         sides.append(negative_side(instance, hiding, nothing, limits, params.beta))
     discrete = reason_to_search(sides, limits, params)
-    warnings = (*hiding.warnings, *limits.warnings)
-    return CemTask(subject, hiding, tuple(sides), discrete, limits.words, warnings)
+    gradient = OwnGradient() if discrete or params.autoencoder else followed(subject)
+    warnings = (*hiding.warnings, *limits.warnings, *gradient.warnings)
+    return CemTask(subject, hiding, tuple(sides), discrete, limits.words, warnings, gradient)
+
+
+def followed(subject: Subject) -> OwnGradient:
+    """The gradient of what margins are made of; of one input that moves, not of several."""
+    if len(subject.instance.inputs) > 1:
+        return OwnGradient()
+    return own_gradient(subject, subject.instance.main, subject.targets.space)
 
 
 def refuse_contradictions(params: CemParams) -> None:
@@ -172,14 +182,11 @@ def reason_to_search(sides: list[Side], limits: Limits, params: CemParams) -> st
 
 def descent_of(task: CemTask, params: CemParams) -> Descent:
     """The descent's settings. The autoencoder's error is felt, so that with it the margin is, too."""
-    targets = task.subject.targets
-    own_space = targets.kind is ScoreKind.VALUE or targets.space.value == targets.kind.value
-    plain = len(task.subject.instance.inputs) == 1 and not params.autoencoder
-    exact = task.gradients and own_space and plain
-    estimate = None if exact else Estimate(params.gradient, task.hiding.count, params.directions)
-    default = ITERATIONS_WITH_GRADIENTS if exact else ITERATIONS
-    iterations = params.max_iterations or default
-    return Descent(params.c_init, params.c_steps, iterations, params.learning_rate, estimate)
+    probe = task.gradient.probe
+    estimate = Estimate(params.gradient, task.hiding.count, params.directions) if probe is None else None
+    iterations = params.max_iterations or (ITERATIONS if probe is None else ITERATIONS_WITH_GRADIENTS)
+    settings = (params.c_init, params.c_steps, iterations, params.learning_rate, estimate)
+    return Descent(*settings, probe or Probe())
 
 
 def cost(task: CemTask, params: CemParams) -> Cost:
@@ -233,8 +240,13 @@ def cem(task: CemTask, params: CemParams, rng: Rng) -> Steps:
             *unfinished(quarries),
         ),
         baseline=task.hiding.baseline,
-        segmentation=f"{task.hiding.segmentation}, distances in {task.words}",
+        segmentation=f"{task.hiding.segmentation}, distances in {task.words}{way(task)}",
     )
+
+
+def way(task: CemTask) -> str:
+    """How slopes are had, where any are followed."""
+    return "" if task.discrete else f"; {task.gradient.words}"
 
 
 def further_models(params: CemParams) -> dict[str, str]:
@@ -297,7 +309,7 @@ CEM: Method[CemParams, CemTask] = Method(
     name="cem",
     summary="What must be there for the answer, and what must not.",
     citation="Dhurandhar et al. 2018, arXiv:1802.07623",
-    version="1",
+    version="2",
     modalities=frozenset(Modality),
     params=CemParams,
     prepare=prepare,

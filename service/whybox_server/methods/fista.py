@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whybox_server.core.errors import BudgetSpent
+from whybox_server.core.probe import Probe
 from whybox_server.core.query import Query, Reply, Want
 from whybox_server.core.rows import Array, Rows
 from whybox_server.methods.contrast_sides import Side
@@ -54,17 +55,22 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Descent:
-    """Settings of the search. estimate None: gradients come from the model, and nothing is reconstructed."""
+    """Settings of the search. estimate None: the model's own gradients, asked for with `probe`, are
+    followed, and nothing is reconstructed.
+    """
 
     c_init: float
     c_steps: int
     iterations: int
     rate: float
     estimate: Estimate | None
+    probe: Probe = Probe()
 
     @property
     def rows(self) -> int:
-        """Asked of the model at most: candidate and extrapolation once per iteration, and the slope's."""
+        """Asked of the model at most: candidate and extrapolation once per iteration, and the slope's,
+        which are those of the answer and of its rival.
+        """
         each = 4 if self.estimate is None else 2 + 2 * self.estimate.pairs
         return self.c_steps * self.iterations * each
 
@@ -141,7 +147,7 @@ def descend(
     best, nearest, idle = Found(), -np.inf, 0
     for k in range(descent.iterations):
         try:
-            seen = yield from look(side, aim, descent.estimate, here, there, rivals, rng)
+            seen = yield from look(side, aim, descent, here, there, rivals, rng)
         except BudgetSpent:
             return replace(best, complete=False)
         idle += 1
@@ -166,23 +172,24 @@ def descend(
 def look(
     side: Side,
     aim: Objective,
-    estimate: Estimate | None,
+    descent: Descent,
     here: Array,
     there: Array,
     rivals: Callable[[Array], list[tuple[int, float]]],
     rng: Rng,
 ) -> Generator[Query, Reply, Look]:
-    """Look at the candidate, and around the extrapolation: margin and error along the same directions."""
+    """Look at the candidate, and around the extrapolation: margin and error along the same directions.
+
+    A slope that the hinge would not use is not asked of the model.
+    """
     assert side.moved is not None
-    if estimate is None:
+    if descent.estimate is None:
         reply = yield Query(side.moved(np.stack([here, there]), None))
-        gradient = np.zeros(len(here))
-        for output, sign in rivals(reply.scores[1]):
-            asked = yield Query(side.moved(there[None], None), Want.GRADIENT, output)
-            assert asked.gradient is not None  # asked for
-            gradient += sign * side.slopes(asked.gradient)[0]
-        return Look(aim.margin(reply.scores), reply.scores[0], gradient)
-    directions = estimate.draw(rng)
+        margins, gradient = aim.margin(reply.scores), np.zeros(len(here))
+        if aim.wanting(margins[1]):
+            gradient = yield from own_slope(side, descent.probe, there, rivals(reply.scores[1]))
+        return Look(margins, reply.scores[0], gradient)
+    directions = descent.estimate.draw(rng)
     around = np.concatenate([np.zeros((2, len(here))), nudges(directions)])
     amounts = np.concatenate([here[None], np.tile(there, (len(around) - 1, 1))])
     rows = side.moved(amounts, around)
@@ -191,6 +198,18 @@ def look(
     margins = aim.margin(reply.scores)
     slopes = slope(directions, margins[2:]), slope(directions, errors[2:])
     return Look(margins[:2], reply.scores[0], slopes[0], float(errors[0]), slopes[1])
+
+
+def own_slope(
+    side: Side, probe: Probe, there: Array, parts: list[tuple[int, float]]
+) -> Generator[Query, Reply, Array]:
+    """Of the margin at some amounts, (segments,), by the model's gradients of its parts (output, weight)."""
+    assert side.moved is not None
+    outputs, weights = (np.array(column) for column in zip(*parts, strict=True))
+    rows = side.moved(np.tile(there, (len(parts), 1)), None)
+    reply = yield Query(rows, Want.GRADIENT, outputs, probe=probe)
+    assert reply.gradient is not None, "asked for"
+    return np.asarray(weights @ side.slopes(reply.gradient))
 
 
 def shrunk(values: Array, threshold: float) -> Array:

@@ -30,7 +30,9 @@ class GradCamParams:
     layer: str = param(
         "", "Tensor whose maps are read, by name.", unset="the last one with several places, before pooling"
     )
-    relu: bool = param(default=True, summary="Show only what supports the target.", unset="true, as in the paper")
+    relu: bool = param(
+        default=True, summary="Show only what supports the target.", unset="true, as in the paper"
+    )
 
 
 def prepare(subject: Subject, params: GradCamParams, _rng: Rng) -> Sheet:
@@ -106,13 +108,15 @@ def doubts(chosen: Chosen, quality: tuple[dict[str, float], ...], shown: Array) 
     """What a reader must know before trusting a map."""
     said = []
     for label, measured, map_ in zip(chosen.labels, quality, shown, strict=True):
-        if map_.size == len(map_.shape) or not map_.any():
-            said.append(f"{label}: the map is zero: nothing in this layer supports it; relu=false may show what opposes it")
+        if not map_.any():
+            said.append(
+                f"{label}: the map is zero; with relu false it may show what speaks against the target"
+            )
         if measured["pooling_gap"] > MUCH:
             said.append(
                 f"{label}: the gradient differs from place to place (pooling_gap {measured['pooling_gap']:.2f}), "
-                "so that its mean may light up places on which the score does not depend; use a later layer, "
-                "or gradient_x_input"
+                "so that its mean may light up places on which the score does not depend; another layer, or "
+                "gradient_x_input, may say more"
             )
     return said
 

@@ -54,7 +54,7 @@ class IntegratedGradientsParams:
         "Gradients on each way.",
         unset="16, doubled until the tolerance is met, at most 512",
         low=1,
-        high=10_000,
+        high=2000,
     )
     tolerance: float = param(
         TOLERANCE,

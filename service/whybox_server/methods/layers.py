@@ -71,16 +71,15 @@ def sheet_of(subject: Subject, name: str, method: str) -> Sheet:
     refuse_nan(subject.instance)
     inside = inside_of(subject)
     layers = inside.layers()
-    over = [layer for layer in layers if axes_under(subject, layer)]
-    if name:
-        return sheet(subject, named(inside, name, layers, over))
-    wide = [layer for layer in over if places_of(layer) != 1]
+    wide = [layer for layer in layers if axes_under(subject, layer) and places_of(layer) != 1]
     if not wide:
         raise MethodUnsupported(
             f"{method} needs a layer of channels at places, as convolutions make them, and none lies between "
             f"input {subject.instance.main!r} and the scores; {ALTERNATIVES} do without",
             alternatives=ALTERNATIVES,
         )
+    if name:
+        return sheet(subject, named(inside, name, layers, wide))
     return sheet(subject, next((layer for layer in reversed(wide) if not layer.pooling), wide[-1]))
 
 
@@ -113,20 +112,21 @@ def places_of(layer: Site) -> int | None:
     return prod(known) if len(known) == len(layer.shape) - 1 else None
 
 
-def named(inside: Inside, name: str, layers: Sequence[Site], over: Sequence[Site]) -> Site:
+def named(inside: Inside, name: str, layers: Sequence[Site], wide: Sequence[Site]) -> Site:
     """The layer that a caller means. Raises InvalidRequest, and says what is wrong with it."""
     found = next((layer for layer in layers if layer.name == name), None)
-    if found in over and found is not None:
+    if found is not None and found in wide:
         return found
-    near = get_close_matches(name, [layer.name for layer in over], n=3, cutoff=0)
-    remedy = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-    if found is not None:
-        why = f"{name!r} has {len(found.shape) - 1} axes of places, and the input has another number{remedy}"
+    if found is not None and places_of(found) == 1:
+        why = f"{name!r} has one place only, so that there is no map to show"
+    elif found is not None:
+        why = f"{name!r} has {len(found.shape) - 1} axes of places, and the input has another number"
     elif exists(inside, name):
-        why = f"{name!r} is no tensor of channels at places on the way from the input to the scores{remedy}"
+        why = f"{name!r} is no tensor of channels at places on the way from the input to the scores"
     else:
-        why = f"the graph has no tensor {name!r}{remedy}"
-    raise InvalidRequest.of("layer", why)
+        why = f"the graph has no tensor {name!r}"
+    near = get_close_matches(name, [layer.name for layer in wide], n=3, cutoff=0)
+    raise InvalidRequest.of("layer", f"{why}; did you mean {' or '.join(map(repr, near))}?")
 
 
 def exists(inside: Inside, name: str) -> bool:

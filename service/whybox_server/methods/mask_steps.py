@@ -12,13 +12,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from whybox_server.core.errors import MethodUnsupported
 from whybox_server.core.instance import Subject
 from whybox_server.core.query import Query, Reply, Want
 from whybox_server.core.rows import Array
 from whybox_server.methods.mask_games import Rules, margin_slopes, margins
 from whybox_server.methods.mask_players import Player, moved, noticed, seated
 from whybox_server.methods.method import Rng
+from whybox_server.methods.own_gradient import OwnGradient
 from whybox_server.methods.zeroth_order import directions, probes, slopes
 from whybox_server.perturb.blending import Blending
 
@@ -38,12 +38,17 @@ class Task:
     rules: Rules
     iterations: int
     directions: int
-    gradients: bool  # the model answers Want.GRADIENT
+    gradient: OwnGradient = OwnGradient()
+
+    @property
+    def gradients(self) -> bool:
+        """Whether the model's own are followed."""
+        return self.gradient.probe is not None
 
     @property
     def rows_per_step(self) -> int:
         """Per target: where it stands, and its probes, or the gradients of its output and of a rival."""
-        return 3 if self.gradients else 1 + 2 * self.directions
+        return 2 if self.gradients else 1 + 2 * self.directions
 
 
 def seat(task: Task, output: int, scores: Array) -> Player | None:
@@ -100,17 +105,30 @@ def estimated_slopes(task: Task, players: list[Player], progress: float, rng: Rn
 def exact_slopes(task: Task, players: list[Player]) -> Sloping:
     """Players who have looked, and their slopes from the model's own gradients.
 
-    A margin depends on the target and its strongest rival: one query per output that plays either.
+    A margin depends on the target and its strongest rival. Which that is comes with the target's
+    gradient, so that all players ask twice at most.
     """
-    players = yield from looked(task, players)
-    parts = [margin_slopes(player.scores, player.output, task.subject.targets) for player in players]
-    found = np.zeros((len(players), task.veil.count))
-    for output in sorted(set().union(*parts)):
-        whose = [i for i, part in enumerate(parts) if output in part]
-        masks = np.stack([players[i].mask for i in whose])
-        reply = yield Query(task.veil.rows(masks), Want.GRADIENT, output)
-        if reply.gradient is None:
-            raise MethodUnsupported("the model was said to give gradients and gave none", output=output)
-        for i, slope in zip(whose, task.veil.pulled_back(reply.gradient), strict=True):
-            found[i] += parts[i][output] * slope
-    return players, list(found)
+    scores, found = yield from led_back(task, players, [player.output for player in players])
+    after = [
+        noticed(task.rules, task.veil.cells, player, player.mask, row)
+        for player, row in zip(players, scores, strict=True)
+    ]
+    parts = [margin_slopes(player.scores, player.output, task.subject.targets) for player in after]
+    slopes_of = [part[player.output] * own for part, player, own in zip(parts, after, found, strict=True)]
+    rivals = [(i, output) for i, part in enumerate(parts) for output in part if output != after[i].output]
+    if rivals:
+        _, found = yield from led_back(task, [after[i] for i, _ in rivals], [output for _, output in rivals])
+        for (i, output), slope in zip(rivals, found, strict=True):
+            slopes_of[i] = slopes_of[i] + parts[i][output] * slope
+    return after, slopes_of
+
+
+def led_back(
+    task: Task, players: list[Player], outputs: list[int]
+) -> Generator[Query, Reply, tuple[Array, Array]]:
+    """Scores of each player's mask, (n, outputs), and of one of them the slopes by cell, (n, cells)."""
+    assert task.gradient.probe is not None, "only where the model has gradients"
+    rows = task.veil.rows(np.stack([player.mask for player in players]))
+    reply = yield Query(rows, Want.GRADIENT, np.array(outputs), probe=task.gradient.probe)
+    assert reply.gradient is not None, "asked for"
+    return reply.scores, task.veil.pulled_back(reply.gradient)

@@ -24,6 +24,7 @@ from whybox_server.methods.mask_games import Game, Rules, in_words
 from whybox_server.methods.mask_players import Player
 from whybox_server.methods.mask_steps import LEVELS, Task, looked, seat, step
 from whybox_server.methods.method import Cost, Method, Rng, param
+from whybox_server.methods.own_gradient import own_gradient
 from whybox_server.perturb.blending import blend
 from whybox_server.perturb.options import Baseline, BaselineKind
 
@@ -78,14 +79,10 @@ class MeaningfulPerturbationParams:
 
 def prepare(subject: Subject, params: MeaningfulPerturbationParams, rng: Rng) -> Task:
     """Lay the mask over the instance. Raises InvalidRequest and MethodUnsupported."""
-    return prepared(subject, params, rng, gradients=False)
-
-
-def prepared(subject: Subject, params: MeaningfulPerturbationParams, rng: Rng, *, gradients: bool) -> Task:
-    """`prepare` for a model that does, or does not, answer Want.GRADIENT."""
     refuse_strays(params)
     modality = subject.instance.spec.modality or Modality.IMAGE
-    default = CELLS if gradients else CELLS_BLACK_BOX[modality]
+    gradient = own_gradient(subject, subject.instance.main)
+    default = CELLS_BLACK_BOX[modality] if gradient.probe is None else CELLS
     baseline = params.baseline or Baseline()
     veil = blend(
         subject.instance,
@@ -99,8 +96,8 @@ def prepared(subject: Subject, params: MeaningfulPerturbationParams, rng: Rng, *
         SMOOTHNESS_WEIGHT if params.smoothness_weight is None else params.smoothness_weight,
         AREA if params.area is None else params.area,
     )
-    iterations = params.iterations or (ITERATIONS if gradients else ITERATIONS_BLACK_BOX)
-    task = Task(subject, veil, rules, iterations, min(params.directions or DIRECTIONS, veil.count), gradients)
+    iterations = params.iterations or (ITERATIONS_BLACK_BOX if gradient.probe is None else ITERATIONS)
+    task = Task(subject, veil, rules, iterations, min(params.directions or DIRECTIONS, veil.count), gradient)
     refuse_too_large(task)
     return task
 
@@ -164,6 +161,7 @@ def meaningful_perturbation(task: Task, _params: MeaningfulPerturbationParams, r
     found |= {player.output: player for player in players}
     warnings = (
         *task.veil.warnings,
+        *task.gradient.warnings,
         *remarks(task, chosen, found),
         *how(task, players, steps, complete=complete),
     )
@@ -237,7 +235,7 @@ def finding(
         complete=complete,
         warnings=warnings,
         baseline=task.veil.baseline,
-        segmentation=task.veil.segmentation,
+        segmentation=f"{task.veil.segmentation}; {task.gradient.words}",
     )
 
 
@@ -248,7 +246,7 @@ MEANINGFUL_PERTURBATION: Method[MeaningfulPerturbationParams, Task] = Method(
         "Fong & Vedaldi, Interpretable Explanations of Black Boxes by Meaningful Perturbation, ICCV 2017; "
         "Fong, Patrick & Vedaldi, Understanding Deep Networks via Extremal Perturbations, ICCV 2019"
     ),
-    version="1",
+    version="2",
     modalities=frozenset({Modality.IMAGE, Modality.TIME_SERIES}),
     params=MeaningfulPerturbationParams,
     prepare=prepare,

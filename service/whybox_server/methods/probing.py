@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from math import prod
 from typing import TypeVar
 
@@ -81,18 +82,33 @@ def look_inside(
     options: tuple[tuple[str, Option], ...] = (),
     field: str = "input",
 ) -> Probing:
-    """Settle where to look; the session that answers is ready afterwards. at: an input; "": the explained one.
+    """Settle where to look; the session that answers is ready afterwards.
 
-    field: the parameter that said so. Raises MethodUnsupported for a model without a graph, or without a way back to its input, and
-    InvalidRequest for an input that does not exist or holds what a gradient does not reach.
+    at: an input; "": the explained one. field: the parameter that said so. Raises MethodUnsupported for a
+    model without a graph, or without a way back to its input, and InvalidRequest for an input that
+    does not exist or holds what a gradient does not reach.
     """
     refuse_nan(subject.instance)
-    probe = Probe(rules, tuple(sorted(options)), at, subject.targets.space)
+    inside = inside_of(subject)
+    refuse_stranger(subject, at, field)
+    is_whole = bool(at) and subject.instance.inputs[at].dtype.kind in "iu"
+    probe = Probe(rules, tuple(sorted(options)), "" if is_whole else at, subject.targets.space)
     try:
-        site = inside_of(subject).site(probe)
+        site = inside.site(probe)
     except InvalidRequest as error:
         raise InvalidRequest([called(one, field) for one in error.violations]) from error
+    if is_whole and at not in site.inputs:
+        found = ", ".join(site.inputs)
+        raise InvalidRequest.of(field, f"{at!r} holds whole numbers that are not looked up; give {found}")
     return Probing(subject, site, replace(probe, at=site.name), units_of(subject, site))
+
+
+def refuse_stranger(subject: Subject, at: str, field: str) -> None:
+    """Raises InvalidRequest for an input that the model does not have."""
+    known = subject.instance.inputs
+    if at and at not in known:
+        near = get_close_matches(at, known, n=3, cutoff=0)
+        raise InvalidRequest.of(field, f"the model has no input {at!r}; did you mean {' or '.join(near)}?")
 
 
 def called(violation: Violation, field: str) -> Violation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 import numpy as np
+from scipy.special import roots_legendre
 
 from whybox_server.core.rows import Array
 
@@ -36,7 +37,7 @@ def quadrature(rule: PathRule, steps: int) -> tuple[Array, Array]:
     even = np.full(steps, 1 / steps)
     match rule:
         case PathRule.GAUSS_LEGENDRE:
-            nodes, weights = np.polynomial.legendre.leggauss(steps)  # on [-1, 1]
+            nodes, weights = roots_legendre(steps)  # on [-1, 1]
             return (nodes + 1) / 2, weights / 2
         case PathRule.RIEMANN_LEFT:
             return np.arange(steps) / steps, even

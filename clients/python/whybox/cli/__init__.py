@@ -1,4 +1,4 @@
-"""The command line: `whybox explain | plan | methods | models | differentiate | serve`.
+"""The command line: `whybox explain | plan | methods | models | check | differentiate | serve`.
 
 It parses, calls a client, and prints; it knows no method and no model. Everything heavy is imported
 once it is known to be needed, so that --help answers at once.
@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": ("whybox.cli.explain", "plan"),
     "methods": ("whybox.cli.tables", "methods"),
     "models": ("whybox.cli.tables", "models"),
+    "check": ("whybox.cli.check", "check"),
     "differentiate": ("whybox.cli.differentiate", "differentiate"),
 }
 

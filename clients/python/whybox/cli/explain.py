@@ -60,7 +60,7 @@ def _question(arguments: argparse.Namespace) -> dict[str, Any]:
         "target": [_target(text) for text in arguments.target] if arguments.target else None,
         "seed": arguments.seed,
         "max_queries": arguments.max_queries,
-        "spec": None if arguments.spec is None else _spec(Path(arguments.spec)),
+        "spec": None if arguments.spec is None else read_spec(Path(arguments.spec)),
         "space": arguments.space,
         "mode": arguments.mode,
         **params,
@@ -72,7 +72,7 @@ def _target(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
 
 
-def _spec(path: Path) -> ModelSpec:
+def read_spec(path: Path) -> ModelSpec:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

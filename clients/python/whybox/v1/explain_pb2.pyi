@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ExplainRequest(_message.Message):
-    __slots__ = ("model", "instances", "targets", "space", "spec", "seed", "mode", "max_queries", "render", "lime", "occlusion", "anchors", "streak", "prediction_difference", "cem", "erasure", "meaningful_perturbation", "rise", "kernel_shap", "shapley_sampling", "gradient", "saliency", "gradient_x_input", "smooth_grad", "integrated_gradients", "gradient_shap", "lrp", "deep_taylor", "deeplift")
+    __slots__ = ("model", "instances", "targets", "space", "spec", "seed", "mode", "max_queries", "render", "lime", "occlusion", "anchors", "streak", "prediction_difference", "cem", "erasure", "meaningful_perturbation", "rise", "kernel_shap", "shapley_sampling", "gradient", "saliency", "gradient_x_input", "smooth_grad", "integrated_gradients", "gradient_shap", "deconvnet", "guided_backprop", "cam", "grad_cam", "guided_grad_cam", "lrp", "deep_taylor", "deeplift")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INSTANCES_FIELD_NUMBER: _ClassVar[int]
     TARGETS_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +38,11 @@ class ExplainRequest(_message.Message):
     SMOOTH_GRAD_FIELD_NUMBER: _ClassVar[int]
     INTEGRATED_GRADIENTS_FIELD_NUMBER: _ClassVar[int]
     GRADIENT_SHAP_FIELD_NUMBER: _ClassVar[int]
+    DECONVNET_FIELD_NUMBER: _ClassVar[int]
+    GUIDED_BACKPROP_FIELD_NUMBER: _ClassVar[int]
+    CAM_FIELD_NUMBER: _ClassVar[int]
+    GRAD_CAM_FIELD_NUMBER: _ClassVar[int]
+    GUIDED_GRAD_CAM_FIELD_NUMBER: _ClassVar[int]
     LRP_FIELD_NUMBER: _ClassVar[int]
     DEEP_TAYLOR_FIELD_NUMBER: _ClassVar[int]
     DEEPLIFT_FIELD_NUMBER: _ClassVar[int]
@@ -67,10 +72,15 @@ class ExplainRequest(_message.Message):
     smooth_grad: _method_pb2.SmoothGradParams
     integrated_gradients: _method_pb2.IntegratedGradientsParams
     gradient_shap: _method_pb2.GradientShapParams
+    deconvnet: _method_pb2.DeconvnetParams
+    guided_backprop: _method_pb2.GuidedBackpropParams
+    cam: _method_pb2.CamParams
+    grad_cam: _method_pb2.GradCamParams
+    guided_grad_cam: _method_pb2.GuidedGradCamParams
     lrp: _method_pb2.LrpParams
     deep_taylor: _method_pb2.DeepTaylorParams
     deeplift: _method_pb2.DeepliftParams
-    def __init__(self, model: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., targets: _Optional[_Iterable[_Union[TargetChoice, _Mapping]]] = ..., space: _Optional[_Union[_explanation_pb2.ScoreSpace, str]] = ..., spec: _Optional[_Union[_spec_pb2.ModelSpec, _Mapping]] = ..., seed: _Optional[int] = ..., mode: _Optional[_Union[_explanation_pb2.Mode, str]] = ..., max_queries: _Optional[int] = ..., render: _Optional[_Iterable[_Union[_explanation_pb2.RenderFormat, str]]] = ..., lime: _Optional[_Union[_method_pb2.LimeParams, _Mapping]] = ..., occlusion: _Optional[_Union[_method_pb2.OcclusionParams, _Mapping]] = ..., anchors: _Optional[_Union[_method_pb2.AnchorsParams, _Mapping]] = ..., streak: _Optional[_Union[_method_pb2.StreakParams, _Mapping]] = ..., prediction_difference: _Optional[_Union[_method_pb2.PredictionDifferenceParams, _Mapping]] = ..., cem: _Optional[_Union[_method_pb2.CemParams, _Mapping]] = ..., erasure: _Optional[_Union[_method_pb2.ErasureParams, _Mapping]] = ..., meaningful_perturbation: _Optional[_Union[_method_pb2.MeaningfulPerturbationParams, _Mapping]] = ..., rise: _Optional[_Union[_method_pb2.RiseParams, _Mapping]] = ..., kernel_shap: _Optional[_Union[_method_pb2.KernelShapParams, _Mapping]] = ..., shapley_sampling: _Optional[_Union[_method_pb2.ShapleySamplingParams, _Mapping]] = ..., gradient: _Optional[_Union[_method_pb2.GradientParams, _Mapping]] = ..., saliency: _Optional[_Union[_method_pb2.SaliencyParams, _Mapping]] = ..., gradient_x_input: _Optional[_Union[_method_pb2.GradientXInputParams, _Mapping]] = ..., smooth_grad: _Optional[_Union[_method_pb2.SmoothGradParams, _Mapping]] = ..., integrated_gradients: _Optional[_Union[_method_pb2.IntegratedGradientsParams, _Mapping]] = ..., gradient_shap: _Optional[_Union[_method_pb2.GradientShapParams, _Mapping]] = ..., lrp: _Optional[_Union[_method_pb2.LrpParams, _Mapping]] = ..., deep_taylor: _Optional[_Union[_method_pb2.DeepTaylorParams, _Mapping]] = ..., deeplift: _Optional[_Union[_method_pb2.DeepliftParams, _Mapping]] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., targets: _Optional[_Iterable[_Union[TargetChoice, _Mapping]]] = ..., space: _Optional[_Union[_explanation_pb2.ScoreSpace, str]] = ..., spec: _Optional[_Union[_spec_pb2.ModelSpec, _Mapping]] = ..., seed: _Optional[int] = ..., mode: _Optional[_Union[_explanation_pb2.Mode, str]] = ..., max_queries: _Optional[int] = ..., render: _Optional[_Iterable[_Union[_explanation_pb2.RenderFormat, str]]] = ..., lime: _Optional[_Union[_method_pb2.LimeParams, _Mapping]] = ..., occlusion: _Optional[_Union[_method_pb2.OcclusionParams, _Mapping]] = ..., anchors: _Optional[_Union[_method_pb2.AnchorsParams, _Mapping]] = ..., streak: _Optional[_Union[_method_pb2.StreakParams, _Mapping]] = ..., prediction_difference: _Optional[_Union[_method_pb2.PredictionDifferenceParams, _Mapping]] = ..., cem: _Optional[_Union[_method_pb2.CemParams, _Mapping]] = ..., erasure: _Optional[_Union[_method_pb2.ErasureParams, _Mapping]] = ..., meaningful_perturbation: _Optional[_Union[_method_pb2.MeaningfulPerturbationParams, _Mapping]] = ..., rise: _Optional[_Union[_method_pb2.RiseParams, _Mapping]] = ..., kernel_shap: _Optional[_Union[_method_pb2.KernelShapParams, _Mapping]] = ..., shapley_sampling: _Optional[_Union[_method_pb2.ShapleySamplingParams, _Mapping]] = ..., gradient: _Optional[_Union[_method_pb2.GradientParams, _Mapping]] = ..., saliency: _Optional[_Union[_method_pb2.SaliencyParams, _Mapping]] = ..., gradient_x_input: _Optional[_Union[_method_pb2.GradientXInputParams, _Mapping]] = ..., smooth_grad: _Optional[_Union[_method_pb2.SmoothGradParams, _Mapping]] = ..., integrated_gradients: _Optional[_Union[_method_pb2.IntegratedGradientsParams, _Mapping]] = ..., gradient_shap: _Optional[_Union[_method_pb2.GradientShapParams, _Mapping]] = ..., deconvnet: _Optional[_Union[_method_pb2.DeconvnetParams, _Mapping]] = ..., guided_backprop: _Optional[_Union[_method_pb2.GuidedBackpropParams, _Mapping]] = ..., cam: _Optional[_Union[_method_pb2.CamParams, _Mapping]] = ..., grad_cam: _Optional[_Union[_method_pb2.GradCamParams, _Mapping]] = ..., guided_grad_cam: _Optional[_Union[_method_pb2.GuidedGradCamParams, _Mapping]] = ..., lrp: _Optional[_Union[_method_pb2.LrpParams, _Mapping]] = ..., deep_taylor: _Optional[_Union[_method_pb2.DeepTaylorParams, _Mapping]] = ..., deeplift: _Optional[_Union[_method_pb2.DeepliftParams, _Mapping]] = ...) -> None: ...
 
 class Instance(_message.Message):
     __slots__ = ("tensors", "text", "picture", "record")

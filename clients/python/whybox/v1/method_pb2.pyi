@@ -531,3 +531,33 @@ class GradientShapParams(_message.Message):
     baselines: _containers.RepeatedCompositeFieldContainer[Baseline]
     input: str
     def __init__(self, num_samples: _Optional[int] = ..., noise: _Optional[float] = ..., baselines: _Optional[_Iterable[_Union[Baseline, _Mapping]]] = ..., input: _Optional[str] = ...) -> None: ...
+
+class DeconvnetParams(_message.Message):
+    __slots__ = ("input",)
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    input: str
+    def __init__(self, input: _Optional[str] = ...) -> None: ...
+
+class GuidedBackpropParams(_message.Message):
+    __slots__ = ("input",)
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    input: str
+    def __init__(self, input: _Optional[str] = ...) -> None: ...
+
+class CamParams(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GradCamParams(_message.Message):
+    __slots__ = ("layer", "relu")
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    RELU_FIELD_NUMBER: _ClassVar[int]
+    layer: str
+    relu: bool
+    def __init__(self, layer: _Optional[str] = ..., relu: _Optional[bool] = ...) -> None: ...
+
+class GuidedGradCamParams(_message.Message):
+    __slots__ = ("layer",)
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    layer: str
+    def __init__(self, layer: _Optional[str] = ...) -> None: ...

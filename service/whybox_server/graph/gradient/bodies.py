@@ -9,7 +9,7 @@ from onnx import ModelProto, NodeProto, defs, inliner
 from onnx.shape_inference import infer_shapes
 
 from whybox_server.graph.gradient.path import version_of
-from whybox_server.graph.walk import input_like
+from whybox_server.graph.walk import input_like, nodes_in
 
 
 def has_body(node: NodeProto, opset: int) -> bool:
@@ -25,7 +25,7 @@ def inlined(model: ModelProto, ops: Collection[tuple[str, str]], opset: int) -> 
     if not ops:
         return model
     typed = infer_shapes(model)
-    for node in typed.graph.node:
+    for node in nodes_in(typed.graph):
         if (node.domain, node.op_type) in ops:
             _write_defaults(node, opset)
     known = {entry.name for entry in typed.graph.input}

@@ -13,7 +13,7 @@ from onnx import ModelProto, NodeProto, TypeProto, checker
 from onnx.shape_inference import infer_shapes
 
 from whybox_server.core.errors import InvalidRequest, MethodUnsupported
-from whybox_server.graph.gradient.body import bodies, wanted
+from whybox_server.graph.gradient.inner import inner_graphs, wanted
 from whybox_server.graph.gradient.facts import FLOATING, Facts, Value
 from whybox_server.graph.gradient.node import STANDARD, Node
 from whybox_server.graph.gradient.path import Path, between, version_of
@@ -47,8 +47,8 @@ def _wrong(path: Path, facts: Facts, rules: Composite) -> Iterator[tuple[NodePro
     for node in path.nodes:
         reasons = list(_offences(node, path, facts, rules))
         yield from ((node, reason) for reason in reasons)
-        for body in () if reasons else bodies(facts, node, path):
-            yield from _wrong(body.path, body.facts, rules)
+        for inner in () if reasons else inner_graphs(facts, node, path):
+            yield from _wrong(inner.path, inner.facts, rules)
 
 
 def _followed(path: Path, facts: Facts, rules: Composite) -> None:
@@ -99,7 +99,8 @@ def _offences(proto: NodeProto, path: Path, facts: Facts, rules: Composite) -> I
 
 def _operator(node: NodeProto, version: int) -> str:
     if node.domain not in STANDARD:
-        return f"{node.domain}.{node.op_type}"
+        fused = node.domain == "com.microsoft"  # onnxruntime writes them when it saves an optimised model
+        return f"{node.domain}.{node.op_type}" + "; use the model as it was before a runtime fused it" * fused
     return f"{node.op_type}-{version}" if version else f"{node.op_type}, which ONNX lacks at this opset"
 
 
@@ -124,6 +125,8 @@ def unconnected(path: Path, nodes: Sequence[NodeProto], facts: Facts) -> str:
             continue
         if node.op_type not in PIECEWISE_CONSTANT:
             reached.update(filter(facts.floating, node.output))
-        if node.op_type in PIECEWISE_CONSTANT or not all(facts.floating(name) for name in node.output if name):
+        if node.op_type in PIECEWISE_CONSTANT or not all(
+            facts.floating(name) for name in node.output if name
+        ):
             stops.append(f"{node.op_type} (node {Node(node)})")
     return f"{path.of!r} depends on {path.wrt!r} only through what has no derivative: " + ", ".join(stops)

@@ -103,11 +103,15 @@ class Emit:
             names.pop()
         return self.builder.append(op, names, outputs, attributes)
 
-    def _in_single(self, op: str, data: Value, places: Value, updates: Value, **attributes: Any) -> Value:
-        """The runtime adds half precision numbers up at no place."""
+    def _in_single(
+        self, op: str, data: Operand, places: Operand, updates: Operand, **attributes: Any
+    ) -> Value:
+        """The runtime cannot add half precision numbers up where several meet."""
         wide = Emit(self.builder, TensorProto.FLOAT)
-        data, updates = (wide.Cast(each, to=wide.kind) for each in (data, updates))
-        return self.Cast(getattr(wide, op)(data, places, updates, **attributes), to=self.kind)
+        found = getattr(wide, op)(
+            wide.Cast(data, to=wide.kind), places, wide.Cast(updates, to=wide.kind), **attributes
+        )
+        return self.Cast(found, to=self.kind)
 
     def _value(self, operand: Operand) -> Value:
         if operand is None or isinstance(operand, str):
@@ -144,8 +148,9 @@ class Emit:
 
     def length(self, x: Value, start: int, end: int | None = None) -> Value:
         """The lengths of axes start to end."""
-        lengths = self.facts.lengths(x)
-        return self.Shape(x, start=start, end=end) if lengths is None else self._value(lengths[start:end])
+        known = [length for length in self.shape(x)[start:end] if isinstance(length, int)]
+        all_known = len(known) == len(self.shape(x)[start:end])
+        return self._value(known) if all_known else self.Shape(x, start=start, end=end)
 
     def constant(self, array: Array) -> Value:
         """Numbers, in the element type of the node."""

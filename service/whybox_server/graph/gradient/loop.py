@@ -72,7 +72,7 @@ def _tapes(node: Node, side: str, inner: Sequence[Value], outer: Sequence[Value]
     return tuple(Tape(*one) for one in zip(inner, outer, axes, ways, strict=True))
 
 
-def inside(builder: Builder, facts: Facts, graph: GraphProto) -> Builder:
+def nested(builder: Builder, facts: Facts, graph: GraphProto) -> Builder:
     """A builder for a graph in a node of the builder's graph: none of its names shadows another."""
     return Builder(graph, facts, names=builder.names)
 

@@ -23,7 +23,7 @@ from whybox_server.graph.gradient.rewrite.merge import merge
 from whybox_server.graph.gradient.settle import settle
 from whybox_server.graph.gradient.versions import converted, opset_of
 from whybox_server.graph.gradient.weights import large_weights, vet_weights
-from whybox_server.graph.walk import reads, real_inputs, without_weights
+from whybox_server.graph.walk import nodes_in, reads, real_inputs, without_weights
 
 Known = Callable[[NodeProto, int], bool]
 
@@ -54,9 +54,9 @@ def normalise(model: ModelProto, keep: Collection[Value], known: Known) -> Norma
         bare = without_weights(model)
         _keep_inputs(bare, {*inputs, *(tensor.name for tensor in weights)})
         work = converted(inliner.inline_local_functions(bare))
+        settle(work.graph)
         work = _expanded(rewritten(work), known)
         fold(work, {*keep, *(entry.name for entry in work.graph.output)})
-        settle(work.graph)
         weights += tuple(merge(work, keep, weights))
         work, sound = _inferred(work)
     except (InferenceError, checker.ValidationError, RuntimeError) as error:
@@ -101,7 +101,7 @@ def _expanded(model: ModelProto, known: Known) -> ModelProto:
     opset = opset_of(model)
     ops = {
         (node.domain, node.op_type)
-        for node in model.graph.node
+        for node in nodes_in(model.graph)
         if node.domain in STANDARD and not known(node, opset) and has_body(node, opset)
     }
     return inlined(model, ops, opset)

@@ -25,7 +25,9 @@ def settle(graph: GraphProto) -> None:
 
 
 def _settle(builder: Builder, graph: GraphProto) -> None:
-    known = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type in WHOLE}
+    constants = {node.output[0]: tensor for node in graph.node if (tensor := _constant(node)) is not None}
+    constants |= {tensor.name: tensor for tensor in graph.initializer}
+    known = {name: tensor for name, tensor in constants.items() if tensor.data_type in WHOLE}
     for node in graph.node:
         taken = {name: builder.fresh("taken") for name in captured(node) if name in known}
         for inner in subgraphs(node):

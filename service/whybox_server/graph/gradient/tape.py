@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from whybox_server.graph.gradient.emit import Builder, Emit
-from whybox_server.graph.gradient.facts import Value
+from whybox_server.graph.gradient.facts import Facts, Shape, Value
 from whybox_server.graph.gradient.node import Node
 from whybox_server.graph.gradient.path import Path, version_of
 from whybox_server.graph.gradient.table import Composite, Entry
@@ -82,7 +82,17 @@ def _passed_on(builder: Builder, node: Node, entry: Entry) -> Sequence[tuple[Val
     pairs = [(x, dx) for x, dx in zip(operands, dxs, strict=False) if dx is not None and x in node.wanted]
     if not entry.broadcasts:
         return pairs
-    return [(x, e.sum_to(dx, facts.shapes[node.output], x)) for x, dx in pairs]
+    return [(x, e.sum_to(dx, _met(facts, node, x), x)) for x, dx in pairs]
+
+
+def _met(facts: Facts, node: Node, x: Value) -> Shape:
+    """The output's shape, with 1 where x cannot have been broadcast: no other input is longer than 1 there."""
+    others = [facts.shapes.get(name) for name in node.inputs if name not in ("", x)]
+    shape = list(facts.shapes[node.output])
+    for axis in range(-len(facts.shapes[x]), 0):
+        if all(other is not None and (-axis > len(other) or other[axis] == 1) for other in others):
+            shape[axis] = 1
+    return tuple(shape)
 
 
 def _sum(builder: Builder, name: Value, parts: Sequence[Value]) -> Value:

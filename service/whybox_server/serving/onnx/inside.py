@@ -85,7 +85,7 @@ class Whitebox:
         with self._lock:
             if self._survey is None:
                 plan, batched = self._open()
-                self._survey = survey(self._model(), plan.outputs[0], batched=batched)
+                self._survey = survey(self.graph(), plan.outputs[0], batched=batched)
             return self._survey
 
     def refusal(self, rules: str) -> str:
@@ -104,7 +104,7 @@ class Whitebox:
         with self._lock:
             if self._pooled is None:
                 mirror = None if self._head is None else self._head.mirror
-                self._pooled = pooled(self.survey(), self._model(), mirror)
+                self._pooled = pooled(self.survey(), self.graph(), mirror)
             return self._pooled
 
     def probed(self, want: Want, probe: Probe) -> Probed:
@@ -163,7 +163,7 @@ class Whitebox:
     def _graph(self, want: Want, probe: Probe, plan: Plan) -> ProbedGraph:
         scores = plan.outputs[0]
         if want is Want.VALUES:
-            return reading(self._model(), scores, probe.at)
+            return reading(self.graph(), scores, probe.at)
         if self._head is None:
             raise MethodUnsupported(
                 "the number of the model's scores depends on the instance, so that no score can be led back; "
@@ -173,9 +173,10 @@ class Whitebox:
             whole = ModelProto.FromString(self.declared.data)
             return as_declared(whole, scores, self.declared.output, self._head.columns)
         kind = self.survey().facts.kinds.get(probe.at, 0)
-        return leading_back(self._model(), scores, self._head, probe, kind, lrp=self._execution.lrp)
+        return leading_back(self.graph(), scores, self._head, probe, kind, lrp=self._execution.lrp)
 
-    def _model(self) -> ModelProto:
+    def graph(self) -> ModelProto:
+        """The model, cut to its scores; a copy of its own for everybody."""
         if self._source is None:
             raise ModelFailed("the model was unloaded meanwhile; ask again")
         return self._source()

@@ -4,7 +4,6 @@ One module per family; importing it fills the table.
 """
 
 from whybox_server.graph.gradient.rewrite import (
-    links,
     quantised,
     recurrent,
     sklearn,
@@ -12,6 +11,7 @@ from whybox_server.graph.gradient.rewrite import (
     svm,
     vectors,
     vendor,
+    vendor_attention,
 )
 from whybox_server.graph.gradient.rewrite.apply import rewritten
 from whybox_server.graph.gradient.rewrite.table import REWRITES, Rewrite, rewrites
@@ -28,4 +28,5 @@ __all__ = [
     "svm",
     "vectors",
     "vendor",
+    "vendor_attention",
 ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnx import ModelProto, NodeProto, TensorProto
 from onnx.shape_inference import infer_shapes
 
 from whybox_server.graph.gradient.emit import PREFIX, Builder, Emit
-from whybox_server.graph.gradient.facts import FLOATING, Facts
+from whybox_server.graph.gradient.facts import FLOATING, Facts, Value
 from whybox_server.graph.gradient.node import STANDARD, Node
 from whybox_server.graph.gradient.rewrite.table import REWRITES, Rewrite
 
@@ -35,14 +35,17 @@ def _rewrite_ready(model: ModelProto) -> bool:
     builder = Builder(graph, facts)
     nodes = list(graph.node)
     del graph.node[:]
-    done = False
+    replaced: set[Value] = set()
     for node in nodes:
         rewrite = _rewrite_of(node)
         if rewrite and _clear(facts, node) and _replaced(builder, node, rewrite):
-            done = True
+            replaced.update(node.output)
         else:
             graph.node.append(node)
-    return done
+    known = [entry for entry in graph.value_info if entry.name not in replaced]
+    del graph.value_info[:]
+    graph.value_info.extend(known)  # whole numbers may have become real ones
+    return bool(replaced)
 
 
 def _clear(facts: Facts, node: NodeProto) -> bool:
@@ -56,10 +59,25 @@ def _replaced(builder: Builder, proto: NodeProto, rewrite: Rewrite) -> bool:
     e = Emit(builder, next((kind for kind in kinds if kind in FLOATING), TensorProto.FLOAT))
     found = rewrite(e, Node(proto))
     if found is None:
+        del graph.node[start:]
         return False
+    made, known = list(graph.node)[start:], dict[Value, Value]()
     for value, name in zip(found, proto.output, strict=False):
-        if name:
-            graph.node.append(helper.make_node("Identity", [value], [name], name=name))
-    for made in list(graph.node)[start:]:
-        made.name = f"{proto.name or proto.output[0]}/{(made.name or made.op_type).removeprefix(PREFIX)}"
+        if not name:
+            continue
+        if value in known or not _renamed(made, value, name):
+            made.append(graph.node.add(op_type="Identity", input=[known.get(value, value)], output=[name]))
+        known.setdefault(value, name)
+    for node in made:
+        node.name = f"{proto.name or proto.output[0]}/{(node.name or node.op_type).removeprefix(PREFIX)}"
+    return True
+
+
+def _renamed(made: list[NodeProto], value: Value, name: Value) -> bool:
+    """In place; false for a value that was there before."""
+    if not any(value in node.output for node in made):
+        return False
+    for node in made:
+        for names in (node.input, node.output):
+            names[:] = [name if each == value else each for each in names]
     return True

@@ -15,7 +15,7 @@ from onnx import GraphProto, TensorProto
 
 from whybox_server.graph.gradient.emit import Emit
 from whybox_server.graph.gradient.facts import Value
-from whybox_server.graph.gradient.loop import State, Tape, close, inside, looped
+from whybox_server.graph.gradient.loop import State, Tape, close, looped, nested
 from whybox_server.graph.gradient.node import Node
 from whybox_server.graph.gradient.rewrite.activations import Activation, activations
 from whybox_server.graph.gradient.rewrite.table import rewrites
@@ -126,7 +126,7 @@ def _scanned(
     e: Emit, node: Node, way: Way, step: Step, initials: Sequence[Value], mask: Value
 ) -> list[Value]:
     """Last states, then Y. Where the mask is false a sequence has ended: its state stays, its Y is 0."""
-    inner = inside(e.builder, e.facts, GraphProto(name="step"))
+    inner = nested(e.builder, e.facts, GraphProto(name="step"))
     body, fresh, axis = Emit(inner, e.kind), e.builder.fresh, node.attr("layout", 0)
     states = [State(fresh("state"), initial) for initial in initials]
     reads = [Tape(fresh("step"), way.x, axis, way.reverse)]
@@ -141,12 +141,12 @@ def _scanned(
 
 
 def _initial(e: Emit, node: Node, way: Way, at: int, place: int) -> Value:
-    """(n, h); zeros if it is left out."""
+    """(n, h); zeros if it is left out. One given is told that it has as many rows as x, in case nobody knows."""
     layout = node.attr("layout", 0)
+    dims = e.Concat(e.length(node.input, 1 - layout, 2 - layout), [way.size], axis=0)
     if node.optional(place):
-        return _picked(e, node.inputs[place], at, layout)
-    rows = e.length(node.input, 1 - layout, 2 - layout)
-    return e.zeros(e.Concat(rows, [way.size], axis=0))
+        return e.Reshape(_picked(e, node.inputs[place], at, layout), dims)
+    return e.zeros(dims)
 
 
 def _mask(e: Emit, node: Node) -> Value:

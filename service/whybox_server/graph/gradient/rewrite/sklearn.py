@@ -14,7 +14,7 @@ from whybox_server.graph.classifiers import ML_DOMAIN, labels_of
 from whybox_server.graph.gradient.emit import PREFIX, Emit
 from whybox_server.graph.gradient.facts import FLOATING, Value
 from whybox_server.graph.gradient.node import Node
-from whybox_server.graph.gradient.rewrite.links import alone, linked, paired
+from whybox_server.graph.gradient.rewrite.links import linked, paired, transform_of
 from whybox_server.graph.gradient.rewrite.table import rewrites
 
 
@@ -45,11 +45,11 @@ def only_labels(node: Node) -> bool:
 
 @rewrites(ML_DOMAIN, "LinearClassifier")
 def linear_classifier(e: Emit, node: Node) -> list[Value] | None:
-    if only_labels(node) or e.rank(node.input) != 2:
+    transform = transform_of(node)
+    if only_labels(node) or e.rank(node.input) != 2 or not transform:
         return None
     f, x = single(e, node)
     scores, targets = _linear(f, node, x)
-    transform = node.attr("post_transform", "NONE")
     two = targets == 1 and len(labels_of(node.proto)) == 2
     link = paired(f, scores, transform, signed=False) if two else linked(f, scores, transform)
     return labelled(e, node, link)
@@ -57,11 +57,12 @@ def linear_classifier(e: Emit, node: Node) -> list[Value] | None:
 
 @rewrites(ML_DOMAIN, "LinearRegressor")
 def linear_regressor(e: Emit, node: Node) -> list[Value] | None:
-    if e.rank(node.input) != 2:
+    transform = transform_of(node)
+    if e.rank(node.input) != 2 or not transform:
         return None
     f, x = single(e, node)
     scores, targets = _linear(f, node, x, node.attr("targets", 1))
-    return [(alone if targets == 1 else linked)(f, scores, node.attr("post_transform", "NONE"))]
+    return [linked(f, scores, transform) if targets > 1 else scores]  # one score stays what it is
 
 
 def _linear(f: Emit, node: Node, x: Value, targets: int = 0) -> tuple[Value, int]:
@@ -125,17 +126,18 @@ def array_feature_extractor(e: Emit, node: Node) -> list[Value] | None:
 
 @rewrites("com.microsoft", "CDist")
 def distances(e: Emit, node: Node) -> list[Value] | None:
-    """(n, m): of every row of one matrix to every row of another. |a|^2 - 2ab + |b|^2, as onnxruntime has it."""
+    """Of every row of one matrix to every row of another, (n, m)."""
     a, b = node.inputs
     metric = node.attr("metric", "sqeuclidean")
     if metric not in ("euclidean", "sqeuclidean"):
         return None
-    squares = e.Relu(squared_distances(e, a, b))
+    centre = e.ReduceMean(b, [0], keepdims=1)  # distances stay, and the squares that are subtracted get small
+    squares = e.Relu(squared_distances(e, e.Sub(a, centre), e.Sub(b, centre)))
     return [squares if metric == "sqeuclidean" else _root(e, squares)]
 
 
 def squared_distances(e: Emit, a: Value, b: Value | Array) -> Value:
-    """(n, f), (m, f) -> (n, m)."""
+    """|a|^2 - 2 a b + |b|^2: (n, f), (m, f) -> (n, m)."""
     across = e.Gemm(a, b, alpha=-2.0, transB=1)
     return e.Add(e.Add(across, _lengths(e, a)), e.Transpose(_lengths(e, b), perm=[1, 0]))
 

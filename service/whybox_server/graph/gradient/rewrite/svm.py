@@ -15,7 +15,7 @@ from whybox_server.graph.classifiers import ML_DOMAIN, labels_of
 from whybox_server.graph.gradient.emit import Emit
 from whybox_server.graph.gradient.facts import Value
 from whybox_server.graph.gradient.node import Node
-from whybox_server.graph.gradient.rewrite.links import alone, linked, paired
+from whybox_server.graph.gradient.rewrite.links import linked, paired, transform_of
 from whybox_server.graph.gradient.rewrite.sklearn import (
     labelled,
     numbers,
@@ -33,7 +33,7 @@ MANY_CLASSES = 32  # each of them adds a dozen nodes to the elimination
 @rewrites(ML_DOMAIN, "SVMRegressor")
 def svm_regressor(e: Emit, node: Node) -> list[Value] | None:
     """Of a one-class machine that answers 1 and -1 no gradient is left."""
-    if e.rank(node.input) != 2:
+    if e.rank(node.input) != 2 or not transform_of(node):
         return None
     f, x = single(e, node)
     weights, offset = numbers(node, "coefficients"), numbers(node, "rho")[:1]
@@ -41,17 +41,22 @@ def svm_regressor(e: Emit, node: Node) -> list[Value] | None:
     score = f.Gemm(features, weights.reshape(-1, 1), offset)
     if node.attr("one_class", 0):
         return [f.Where(f.Greater(score, 0.0), 1.0, f.Neg(f.constant(np.ones(1))))]
-    return [alone(f, score, node.attr("post_transform", "NONE"))]
+    return [score]
 
 
 @rewrites(ML_DOMAIN, "SVMClassifier")
 def svm_classifier(e: Emit, node: Node) -> list[Value] | None:
     counts = node.attr("vectors_per_class", ())
     platt = len(numbers(node, "prob_a")) > 0
-    if only_labels(node) or e.rank(node.input) != 2 or (platt and len(counts) > MANY_CLASSES):
+    transform = transform_of(node)
+    if (
+        only_labels(node)
+        or e.rank(node.input) != 2
+        or not transform
+        or (platt and len(counts) > MANY_CLASSES)
+    ):
         return None
     f, x = single(e, node)
-    transform = node.attr("post_transform", "NONE")
     if not counts:
         weights = numbers(node, "coefficients").reshape(len(labels_of(node.proto)), -1)
         return labelled(e, node, linked(f, f.Gemm(x, weights, numbers(node, "rho")[:1], transB=1), transform))

@@ -19,8 +19,8 @@ REWRITES: dict[tuple[str, str], Rewrite] = {}
 def rewrites(domain: str, *ops: str) -> Callable[[Rewrite], Rewrite]:
     """Register a function from a node to one value per output, in their order; trailing ones may lack.
 
-    It emits standard operators of opsets 18 to 21. It returns None, before it emits anything, for a node
-    that it cannot say in others: that one stays, and is refused by name if a gradient has to pass it.
+    It emits standard operators of opsets 18 to 21. It returns None for a node that it cannot say in
+    others: that one stays, and is refused by name if a gradient has to pass it.
     It is asked only when element types and ranks of all inputs are known.
     """
 

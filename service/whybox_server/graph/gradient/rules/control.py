@@ -6,15 +6,16 @@ often it runs is known only afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 
 from onnx import GraphProto, NodeProto, helper
 
-from whybox_server.graph.gradient.body import bodies, wanted
+from whybox_server.graph.gradient.inner import Inner, inner_graphs, wanted
 from whybox_server.graph.gradient.emit import Builder, Emit
 from whybox_server.graph.gradient.facts import Value
-from whybox_server.graph.gradient.loop import Loop, State, Tape, close, inside, looped
+from whybox_server.graph.gradient.loop import Loop, State, Tape, close, looped, nested
 from whybox_server.graph.gradient.node import Node
 from whybox_server.graph.gradient.table import Gradients, vjp
 from whybox_server.graph.gradient.tape import walk
@@ -27,8 +28,8 @@ def choose(e: Emit, node: Node, dy: Value) -> Gradients:
     assert node.path is not None
     assert node.rules is not None
     outside, copy, graphs = wanted(node.proto, node.wanted), _copied(node.proto), {}
-    for entry, body in zip(copy.attribute, bodies(e.facts, copy, node.path), strict=True):
-        inner = inside(e.builder, body.facts, body.graph)
+    for entry, body in zip(copy.attribute, inner_graphs(e.facts, copy, node.path), strict=True):
+        inner = nested(e.builder, body.facts, body.graph)
         outputs = dict(zip(node.outputs, (out.name for out in body.graph.output), strict=False))
         starts = [(outputs[name], gradient) for name, gradient in node.gradients.items()]
         dxs = walk(inner, body.path, starts, node.rules)
@@ -45,45 +46,78 @@ def scan(e: Emit, node: Node, dy: Value) -> Gradients:
     Gradients of what the body reads from outside are added up on the way.
     """
     assert node.path is not None
-    assert node.rules is not None
-    builder, copy = e.builder, _copied(node.proto)
-    (body,) = bodies(e.facts, copy, node.path)
-    loop, inner, values = Loop.of(copy), inside(builder, body.facts, body.graph), body.path.values
-    states = {one: builder.fresh("state") for one in loop.states if values & {one.enters, one.leaves}}
-    sums = {name: builder.fresh("sum") for name in wanted(node.proto, node.wanted)}
-    steps = {one: builder.fresh("step") for one in loop.writes if one.outer in node.gradients}
-    sought = [one for one in loop.reads if one.inner in values]
-    if not (states or sums or sought):
+    copy = _copied(node.proto)
+    (body,) = inner_graphs(e.facts, copy, node.path)
+    back = _back(e.builder, node, Loop.of(copy), body.path.values)
+    if not (back.states or back.sums or back.sought):
         return []
     forward = list(body.graph.node)
-    starts = [(one.leaves, name) for one, name in states.items() if one.leaves in values]
-    starts += [(one.inner, name) for one, name in steps.items()]
-    dxs = walk(inner, body.path, starts, node.rules)
-    results = [dxs.get(one.enters) or _zeros_of(inner, one.enters, name) for one, name in states.items()]
-    results += [_plus(inner, name, total, dxs.get(name)) for name, total in sums.items()]
-    results += [dxs.get(one.inner) or _zeros(inner, one.inner) for one in sought]
-    del body.graph.node[: len(forward)]
-    graph = close(inner, results)
-    kept = list(_kept(builder, node.proto, forward, graph))
-    last = [node.gradients.get(one.final) or _zeros(builder, one.initial) for one in states]
-    begin = [State(*pair) for pair in zip(states.values(), last, strict=True)]
-    begin += [State(total, _zeros(builder, name)) for name, total in sums.items()]
-    given = [replace(one.rewound, inner=name, outer=node.gradients[one.outer]) for one, name in steps.items()]
-    found = looped(e, graph, begin, [*given, *kept] or [loop.reads[0]], [one.rewound for one in sought])
-    names = [*(one.enters for one in states), *sums, *(one.inner for one in sought)]
+    graph = _stepped_back(nested(e.builder, body.facts, body.graph), node, body, back)
+    kept = list(_kept(e.builder, node.proto, forward, graph))
+    zeros = partial(_zeros, e.builder)
+    states = [
+        State(name, node.gradients.get(one.final) or zeros(one.initial)) for one, name in back.states.items()
+    ]
+    states += [State(total, zeros(name)) for name, total in back.sums.items()]
+    given = [
+        replace(one.rewound, inner=name, outer=node.gradients[one.outer]) for one, name in back.steps.items()
+    ]
+    reads, writes = [*given, *kept], [one.rewound for one in back.sought]
+    found = looped(e, graph, states, reads or [back.loop.reads[0]], writes)
+    names = [*(one.enters for one in back.states), *back.sums, *(one.inner for one in back.sought)]
     dxs = dict(zip(names, found, strict=True))
-    entering = [*(one.enters for one in loop.states), *(one.inner for one in loop.reads)]
+    entering = [*(one.enters for one in back.loop.states), *(one.inner for one in back.loop.reads)]
     return [*map(dxs.get, entering), *map(dxs.get, captured(node.proto))]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Back:
+    """What a step backwards is given, and asked for; names are those of gradients inside.
+
+    states: of what leaves a step. sums: so far, of what is read from outside. steps: of what is written.
+    sought: tapes whose gradients are written.
+    """
+
+    loop: Loop
+    states: dict[State, Value]
+    sums: dict[Value, Value]
+    steps: dict[Tape, Value]
+    sought: list[Tape]
+
+
+def _back(builder: Builder, node: Node, loop: Loop, values: Collection[Value]) -> Back:
+    return Back(
+        loop,
+        {one: builder.fresh("state") for one in loop.states if one.enters in values or one.leaves in values},
+        {name: builder.fresh("sum") for name in wanted(node.proto, node.wanted)},
+        {one: builder.fresh("step") for one in loop.writes if one.outer in node.gradients},
+        [one for one in loop.reads if one.inner in values],
+    )
+
+
+def _stepped_back(inner: Builder, node: Node, body: Inner, back: Back) -> GraphProto:
+    """The graph of a step backwards: new gradients of states, new sums, gradients of what was read."""
+    assert node.rules is not None
+    count = len(inner.graph.node)
+    starts = [(one.leaves, name) for one, name in back.states.items() if one.leaves in body.path.values]
+    starts += [(one.inner, name) for one, name in back.steps.items()]
+    dxs = walk(inner, body.path, starts, node.rules)
+    results = [dxs.get(one.enters) or _none(inner, one.enters, name) for one, name in back.states.items()]
+    results += [_plus(inner, name, total, dxs.get(name)) for name, total in back.sums.items()]
+    results += [dxs.get(one.inner) or _zeros(inner, one.inner) for one in back.sought]
+    del inner.graph.node[:count]
+    return close(inner, results)
 
 
 def _kept(builder: Builder, proto: NodeProto, forward: list[NodeProto], graph: GraphProto) -> Iterator[Tape]:
     """Tapes of all that the graph, steps backwards, reads of the steps forwards. Of shapes, only the shape."""
-    loop = Loop.of(proto)
+    loop, rest = Loop.of(proto), []
     made = {entry.name for entry in loop.body.input}.union(*(node.output for node in forward))
-    shapes = [node for node in graph.node if node.op_type == "Shape" and node.input[0] in made]
-    rest = [node for node in graph.node if node not in shapes]
-    made = made.union(*(node.output for node in shapes))
-    for nodes, target in (([*forward, *shapes], loop.body), (rest, graph)):
+    for node in graph.node:
+        ahead = node.op_type == "Shape" and node.input[0] in made
+        (forward if ahead else rest).append(node)
+        made.update(node.output if ahead else ())
+    for nodes, target in ((forward, loop.body), (rest, graph)):
         del target.node[:]
         target.node.extend(nodes)
     known = {tape.inner: tape for tape in (*loop.reads, *loop.writes) if tape.outer}
@@ -116,8 +150,8 @@ def _zeros(builder: Builder, like: Value) -> Value:
     return e.zeros(e.dims(like))
 
 
-def _zeros_of(builder: Builder, state: Value, like: Value) -> Value:
-    """Zeros for a state, of the shape of its gradient, that is at hand."""
+def _none(builder: Builder, state: Value, like: Value) -> Value:
+    """Zeros for a state, of the shape of the gradient at hand."""
     e = Emit(builder, builder.facts.kind(state))
     return e.zeros(e.Shape(like))
 

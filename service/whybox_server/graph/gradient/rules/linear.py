@@ -45,4 +45,5 @@ def gemm(e: Emit, node: Node, dy: Value) -> Gradients:
     if not node.wants(2):
         return [da, db]
     dc = e.sum_to(dy, e.shape(node.output), node.inputs[2])
-    return [da, db, e.Mul(dc, node.attr("beta", 1.0))]
+    beta = node.attr("beta", 1.0)
+    return [da, db, dc if beta == 1 else e.Mul(dc, beta)]

@@ -83,10 +83,13 @@ def with_values(e: Emit, node: Node, inputs: Sequence[Value], output: Value = ""
     proto.input[:] = inputs
     if output:
         proto.output[:] = [output]
+    wanted = set(node.wanted)
     for made, known in zip((*inputs, *proto.output), (*node.inputs, *node.outputs), strict=False):
         if made != known and known in e.facts.shapes:
             e.facts.note(made, known)
-    return replace(node, proto=proto)
+        if known in node.wanted:
+            wanted.add(made)
+    return replace(node, proto=proto, wanted=frozenset(wanted))
 
 
 def gradients(e: Emit, node: Node, m: Value) -> Gradients:

@@ -17,7 +17,6 @@ from whybox_server.graph.gradient.table import Gradients
 from whybox_server.graph.gradient.tables.deeplift.difference import (
     delta,
     gradient,
-    middle,
     multipliers,
     over,
     quotient,
@@ -60,16 +59,6 @@ def square_root(e: Emit, node: Node, m: Value) -> Gradients:
 def reciprocal(e: Emit, node: Node, m: Value) -> Gradients:
     """The inverse of x falls by dx / (x r)."""
     return [e.Neg(e.Mul(m, e.Mul(node.output, e.reference(node.output))))]
-
-
-@multipliers("Div")
-def divide(e: Emit, node: Node, m: Value) -> Gradients:
-    """A product with 1 / b: each factor's difference times the other's mean."""
-    a, b = node.inputs
-    below, below_reference = e.Reciprocal(b), e.Reciprocal(e.reference(b))
-    da = e.Div(m, b) if e.reference(b) == b else e.Mul(m, e.Mul(e.Add(below, below_reference), 0.5))
-    db = e.Mul(e.Mul(m, middle(e, a)), e.Mul(below, below_reference))
-    return [da, e.Neg(db)]
 
 
 @multipliers("Where")

@@ -63,7 +63,7 @@ def _log_sum_exp(e: Emit, x: Value, axes: Operand, idle: int = 0) -> tuple[Value
 
 @multipliers("LpNormalization")
 def lp_norm(e: Emit, node: Node, m: Value) -> Gradients:
-    """A product of x and s = 1 / |x|_p, with ds = - s s' d|x|_p: exact for both p that there are."""
+    """The quotient of x and |x|_p, of which d|x|_p is known for both p that there are; 0 where x is 0."""
     x, r, axes = node.input, e.reference(node.input), [node.attr("axis", -1)]
     length = e.ReduceL1 if node.attr("p", 2) == 1 else e.ReduceL2
     now, before = (length(each, axes, keepdims=1) for each in (x, r))
@@ -72,9 +72,9 @@ def lp_norm(e: Emit, node: Node, m: Value) -> Gradients:
         slope = quotient(e, e.Sub(e.Abs(x), e.Abs(r)), d, e.Equal(d, 0.0), e.Sign(x))
     else:
         slope = over(e, e.Add(x, r), e.Add(now, before))
-    s, s_before = over(e, 1.0, now), over(e, 1.0, before)
-    fall = e.Mul(e.ReduceSum(e.Mul(m, middle(e, x)), axes, keepdims=1), e.Mul(s, s_before))
-    return [e.Sub(e.Mul(m, e.Mul(e.Add(s, s_before), 0.5)), e.Mul(fall, slope))]
+    below = over(e, 2.0, e.Add(now, before))
+    share = e.Mul(e.ReduceSum(e.Mul(m, middle(e, node.output)), axes, keepdims=1), slope)
+    return [e.Mul(e.Sub(m, share), below)]
 
 
 @multipliers("LayerNormalization")
@@ -92,20 +92,21 @@ def instance_norm(e: Emit, node: Node, m: Value) -> Gradients:
 
 
 def _standardised(e: Emit, x: Value, along: Sequence[int], epsilon: float, m: Value) -> Value:
-    """For u = c s, c = x - mean(x), s = 1 / sqrt(mean(c^2) + epsilon), from the multiplier m of u to x's.
+    """For u = c / b, c = x - mean(x), b^2 = mean(c^2) + epsilon, from the multiplier m of u to x's.
 
-    du = mean(s) dc + mean(c) ds, ds = - dv (s s')^2 / (s + s'), dv = mean(2 mean(c) dc): exact.
+    dc = mean'(b) du + mean'(u) db and db = mean(mean'(c) dc) / mean'(b), mean' being that of both passes:
+    as the derivative is, with u in one place and c / b, which are not the same half way, in the other.
     """
     axes = [*along]
-    here, there = _centred(e, x, axes, epsilon), _centred(e, e.reference(x), axes, epsilon)
-    c, s = (e.Mul(e.Add(one, other), 0.5) for one, other in zip(here, there, strict=True))
-    product = e.Mul(here[1], there[1])
-    fall = e.Div(e.Mul(product, product), s)  # -2 ds / dv
-    spread = e.Mul(fall, e.ReduceMean(e.Mul(m, c), axes, keepdims=1))
-    mc = e.Sub(e.Mul(m, s), e.Mul(c, spread))
-    return e.Sub(mc, e.ReduceMean(mc, axes, keepdims=1))
+    (c, b), (c_before, b_before) = (_centred(e, each, axes, epsilon) for each in (x, e.reference(x)))
+    below = e.Div(2.0, e.Add(b, b_before))
+    u = e.Mul(e.Add(e.Div(c, b), e.Div(c_before, b_before)), 0.5)
+    half_way = e.Mul(e.Mul(e.Add(c, c_before), 0.5), below)
+    inner = e.ReduceMean(e.Mul(m, u), axes, keepdims=1)
+    dc = e.Mul(below, e.Sub(m, e.Mul(half_way, inner)))
+    return e.Sub(dc, e.ReduceMean(dc, axes, keepdims=1))
 
 
 def _centred(e: Emit, x: Value, axes: list[int], epsilon: float) -> tuple[Value, Value]:
     c = e.Sub(x, e.ReduceMean(x, axes, keepdims=1))
-    return c, e.Reciprocal(e.Sqrt(e.Add(e.ReduceMean(e.Mul(c, c), axes, keepdims=1), epsilon)))
+    return c, e.Sqrt(e.Add(e.ReduceMean(e.Mul(c, c), axes, keepdims=1), epsilon))

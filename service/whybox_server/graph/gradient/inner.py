@@ -18,7 +18,7 @@ from whybox_server.graph.walk import captured, subgraphs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Body:
+class Inner:
     """facts: of all that it may read. path: what gradients pass inside; `of`, `wrt`: the whole graph's."""
 
     graph: GraphProto
@@ -26,7 +26,7 @@ class Body:
     path: Path
 
 
-def bodies(facts: Facts, proto: NodeProto, path: Path) -> Iterator[Body]:
+def inner_graphs(facts: Facts, proto: NodeProto, path: Path) -> Iterator[Inner]:
     """What is inside a node of this path; nothing for most."""
     outside = wanted(proto, path.values)
     if proto.op_type == "Scan":
@@ -36,11 +36,11 @@ def bodies(facts: Facts, proto: NodeProto, path: Path) -> Iterator[Body]:
         starts = {state.leaves for state in loop.states if state.final in path.values}
         starts |= {tape.inner for tape in loop.writes if tape.outer in path.values}
         states = {state.enters: state.leaves for state in loop.states if facts.floating(state.initial)}
-        yield _body(loop.body, facts, path, starts, ends.union(outside), states)
+        yield _inner(loop.body, facts, path, starts, ends.union(outside), states)
     elif proto.op_type == "If":
         places = [place for place, name in enumerate(proto.output) if name in path.values]
         for graph in subgraphs(proto):
-            yield _body(graph, facts, path, {graph.output[place].name for place in places}, {*outside}, {})
+            yield _inner(graph, facts, path, {graph.output[place].name for place in places}, {*outside}, {})
 
 
 def wanted(proto: NodeProto, values: Collection[Value]) -> list[Value]:
@@ -48,14 +48,14 @@ def wanted(proto: NodeProto, values: Collection[Value]) -> list[Value]:
     return [name for name in captured(proto) if name in values]
 
 
-def _body(
+def _inner(
     graph: GraphProto,
     outer: Facts,
     path: Path,
     starts: set[Value],
     ends: set[Value],
     states: Mapping[Value, Value],
-) -> Body:
+) -> Inner:
     """states: what enters a step -> what leaves it. Where one is reached, so is the other."""
     facts = Facts.of(graph).within(outer)
     while True:
@@ -69,4 +69,4 @@ def _body(
     made = ends.union(*(node.output for node in nodes))
     read = starts.union(*(followed(node) for node in nodes))
     values = frozenset(name for name in made & read if facts.floating(name))
-    return Body(graph, facts, Path(path.of, path.wrt, nodes, values, path.opset))
+    return Inner(graph, facts, Path(path.of, path.wrt, nodes, values, path.opset))

@@ -15,6 +15,8 @@ from rich.table import Table
 from tests.benchmarks import (
     anchors_bench,
     cem_bench,
+    gradient_bench,
+    integrated_bench,
     lime_bench,
     overhead_rows,
     pda_bench,
@@ -44,6 +46,8 @@ ROWS: tuple[tuple[str, Callable[[], list[Row]]], ...] = (
     ("anchors", anchors_bench.rows),
     ("cem", cem_bench.rows),
     ("prediction difference and rise", pda_bench.rows),
+    ("gradient", gradient_bench.rows),
+    ("integrated gradients", integrated_bench.rows),
 )
 
 

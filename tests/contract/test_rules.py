@@ -152,14 +152,18 @@ def depends(model: ModelProto, name: str) -> bool:
 
 @pytest.mark.parametrize(("op", "version"), RULES)
 def test_the_runtime_agrees(op, version):
-    """onnxruntime has kernels for all that the rules emit; float32 keeps 1e-4 of the largest gradient."""
+    """onnxruntime has kernels for all that the rules emit; float32 keeps 1e-4 of the largest gradient.
+
+    Every other case without its lengths, where something else is emitted.
+    """
     rng = np.random.default_rng(version)
-    for case in cases_of(op, version):
+    for place, case in enumerate(cases_of(op, version)):
+        sized = case.sized or place % 2 == 0
         exact, single = feeds_of(case), feeds_of(case, np.float32)
         model, opset = model_of(case, opset_of(op, version)), opset_of(op, version)
         v = rng.normal(size=run(model, exact)["y"].shape)
         for name in sorted(exact.keys() - {*case.frozen.split()}):
-            gradient = differentiate(model_of(case, opset, dtype=np.float32), name)
+            gradient = differentiate(model_of(case, opset, sized=sized, dtype=np.float32), name)
             expected = run(differentiate(model, name), {**exact, SEED: v})[RESULT]
             session = ort.InferenceSession(
                 gradient.SerializeToString(), OPTIONS, providers=["CPUExecutionProvider"]

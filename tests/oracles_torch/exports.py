@@ -34,7 +34,13 @@ def exported(name: str, how: str) -> ModelProto:
         if how == "dynamo":
             shapes = tuple({0: torch.export.Dim("rows")} for _ in args)
             program = torch.onnx.export(
-                net, args, dynamo=True, verbose=False, input_names=names, output_names=["y"], dynamic_shapes=shapes
+                net,
+                args,
+                dynamo=True,
+                verbose=False,
+                input_names=names,
+                output_names=["y"],
+                dynamic_shapes=shapes,
             )
             return program.model_proto
         kept = {"training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False}

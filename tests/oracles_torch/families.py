@@ -65,15 +65,19 @@ def convnext() -> nn.Module:
 
 
 def regnet() -> nn.Module:
-    blocks = BlockParams.from_init_params(
-        depth=4, w_0=16, w_a=16.0, w_m=2.0, group_width=8, se_ratio=0.25
-    )
+    blocks = BlockParams.from_init_params(depth=4, w_0=16, w_a=16.0, w_m=2.0, group_width=8, se_ratio=0.25)
     return models.RegNet(blocks, num_classes=CLASSES)
 
 
 def vit() -> nn.Module:
     return models.VisionTransformer(
-        image_size=SIDE, patch_size=8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32, num_classes=CLASSES
+        image_size=SIDE,
+        patch_size=8,
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=16,
+        mlp_dim=32,
+        num_classes=CLASSES,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.models.nets import net
@@ -112,7 +113,8 @@ def _renamed(body: str, names: dict[str, str]) -> list[str]:
     return [names.get(mark, mark) for mark in marks]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@pytest.mark.slow
+@settings(max_examples=120, deadline=None, derandomize=True)
 @given(bodies(), st.booleans(), st.integers(0, 2**32 - 1))
 def test_the_gradient_of_any_graph_is_its_difference_quotient(body, sized, seed):
     """<v, J u> by differences equals <J'v, u>; with all lengths known, or none."""

@@ -85,6 +85,28 @@ def test_small_differences_keep_precision(op):
     np.testing.assert_allclose(found[RESULT][differ], expected, rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize(
+    "op", ["Relu(x)", "HardSigmoid<alpha=1.0, beta=0.0>(x)", "Clip(x, zero)", "Max(x, zero)"]
+)
+def test_a_kink_is_seen_from_close_by(op):
+    """From -t/2 to t a rectifier rises by 2/3 of the way, also for a t of 1e-5 in float32."""
+    t = np.geomspace(1e-5, 0.9, 50)
+    model = net(f"y = {op}", {"x": ("n",)}, {"zero": np.array(0.0)}, dtype=np.float32)
+    found = single(differentiate(model, rules=DEEPLIFT()), {"x": t, REFERENCE: -t / 2, SEED: np.ones(50)})
+    np.testing.assert_allclose(found[RESULT], 2 / 3, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "body", ["y = Div(a, b)", "i = Reciprocal(b) y = Mul(a, i)", "i = Reciprocal(b) y = Mul(i, a)"]
+)
+def test_a_denominator_may_change_its_sign(body, rng):
+    """Its mean is 0 where it becomes its opposite, and nothing is divided by that."""
+    model = net(f"a = Cos(x) b = Sin(x) {body}", {"x": ("n",)}, {})
+    x = rng.uniform(0.2, 1.2, size=20)
+    found = run(differentiate(model, rules=DEEPLIFT()), {"x": x, REFERENCE: -x, SEED: np.ones(20)})
+    np.testing.assert_allclose(found[RESULT] * 2 * x, 2 / np.tan(x), rtol=1e-12)
+
+
 @pytest.mark.parametrize("hidden", [-np.inf, -1e9])
 def test_masked_scores_of_a_softmax_have_no_multiplier(hidden):
     """Minus infinity in both passes has a difference that is no number."""

@@ -127,3 +127,19 @@ def test_a_power_of_what_is_negative_does_not_spoil_the_branch_that_is_taken():
         [RESULT], {"x": np.float32([-2, 1]), SEED: np.ones(2, np.float32)}
     )
     np.testing.assert_allclose(found, [1, 0.7], rtol=1e-6)
+
+
+def test_a_product_with_a_vector_behind_a_transpose_is_right_in_the_runtime():
+    """onnxruntime 1.31 forgets that Transpose; the oracle is numpy."""
+    graph = helper.make_graph(
+        [helper.make_node("Transpose", ["x"], ["t"]), helper.make_node("MatMul", ["t", "w"], ["y"])],
+        "one",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [4])],
+        [helper.make_tensor("w", TensorProto.FLOAT, [3], [1, 2, 3])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    x = np.arange(12, dtype=np.float32).reshape(3, 4)
+    y, gradient = session(differentiate(model)).run(["y", RESULT], {"x": x, SEED: np.ones(4, np.float32)})
+    assert y.tolist() == (x.T @ [1, 2, 3]).tolist()
+    assert gradient.tolist() == [[1] * 4, [2] * 4, [3] * 4]

@@ -286,6 +286,17 @@ def test_the_runtime_computes_the_same(name, rng):
     np.testing.assert_allclose(single, exact, atol=1e-5 * np.abs(exact).max())
 
 
+def test_half_precision_stays_finite():
+    """A negative score has no positive part: in float16 it divided by 1e-6 is infinite, and times 0 no number.
+
+    In numpy, which keeps to float16; the runtime computes in float32 on a CPU, and not on a GPU.
+    """
+    model = net("y = MatMul(x, w)", {"x": ("n", 3)}, {"w": -np.ones((3, 2))}, dtype=np.float16)
+    graph = differentiate(model, rules=composite("lrp", {"composite": "alpha1_beta0"}))
+    found = run(graph, {"x": np.ones((1, 3), np.float16), SEED: np.ones((1, 2), np.float16)})
+    assert found[RESULT].tolist() == [[0, 0, 0]]
+
+
 def test_the_first_of_equal_maxima_takes_all():
     """As torch does, and nothing is lost."""
     model = net("y = MaxPool<kernel_shape=[2]>(x)", {"x": ("n", 1, 3)}, {})
@@ -331,20 +342,21 @@ def test_an_activation_passes_relevance_on_as_it_is(name, rng):
 
 @pytest.mark.parametrize(
     "gate",
-    ["g = Sigmoid(s)", "a = Add(s, three) c = Clip(a, zero, six) d = Div(c, six) e = Exp(d) g = Tanh(e)"],
+    ["g = Sigmoid(s)", "a = Sub(s, three) c = Clip(a, low, six) d = Div(c, six) e = Exp(d) g = Tanh(e)"],
 )
 def test_factors_that_both_depend_on_the_input_get_half_each(gate, rng):
     """A gate that reads all channels, as in squeeze and excitation; nothing is lost."""
-    numbers = {"three": np.array(3.0), "six": np.array(6.0), "zero": np.array(0.0)}
+    numbers = {"three": np.array(3.0), "six": np.array(6.0), "low": np.array(-6.0)}
     body = f"s = MatMul(x, w) {gate} t = Tanh(x) y = Mul(t, g)"
     model = net(body, {"x": ("n", 3)}, {"w": normal(3, 3), **numbers})
     x, seed = rng.normal(size=(2, 3)), rng.normal(size=(2, 3))
-    found = relevance(model, x, seed, {}, wrt="x")
-    np.testing.assert_allclose(found[RESULT].sum(axis=1), (seed * found["y"]).sum(axis=1), rtol=1e-4)
-    half = relevance(model, x, seed, {}, wrt="g")
-    np.testing.assert_allclose(
-        half[RESULT], seed * half["y"], rtol=1e-12, err_msg="x alone counts as constant"
-    )
+    found = relevance(model, x, seed, {"composite": "epsilon"})
+    for row in range(2):
+        half = (seed * found["y"])[row] / 2
+        expected = half + oracle.epsilon(x[row], normal(3, 3), np.zeros(3), half)
+        np.testing.assert_allclose(found[RESULT][row], expected, rtol=1e-9)
+    alone = relevance(model, x, seed, {}, wrt="g")
+    np.testing.assert_allclose(alone[RESULT], seed * alone["y"], rtol=1e-12, err_msg="t counts as constant")
 
 
 def test_a_product_of_matrices_shares_by_its_summands(rng):
@@ -435,6 +447,7 @@ def test_a_layer_that_is_not_there_gets_the_nearest_names():
         ({"composite": "epsilon_flat"}, "did you mean epsilon_plus_flat"),
         ({"epsilon": -1.0}, "epsilon: must be a number that is not negative"),
         ({"gamma": float("nan")}, "gamma: must be"),
+        ({"zero_bias": "no"}, "zero_bias: must be 0 or 1"),
         ({"alpha": 2.0, "beta": 0.5}, "beta: must be alpha - 1"),
         ({"alpha": 0.5}, "alpha: must be at least 1"),
         ({"composite": "epsilon_gamma_box"}, "low: z_box needs it.*high: z_box needs it"),
@@ -473,6 +486,8 @@ def test_deep_taylor_is_bounded_by_what_the_caller_knows(rng):
         np.testing.assert_array_equal(found, relevance(cnn(), x, seed, OPTIONS[name])[RESULT])
     with pytest.raises(InvalidRequest, match="high: z_box needs it"):
         composite("deep_taylor", {"low": 0.0})
+    with pytest.raises(InvalidRequest, match="composite: deep_taylor is a composite itself"):
+        composite("deep_taylor", {"composite": "epsilon"})
 
 
 @pytest.mark.parametrize(

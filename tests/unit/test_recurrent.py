@@ -240,3 +240,25 @@ def test_another_table_holds_inside_too():
     assert np.abs(plain - guided).max() > 0.01
     ways = run(differentiate(model, "x", rules=GUIDED), {**feeds, SEED: -np.abs(v)})[RESULT]
     assert not ways.any()
+
+
+def test_of_what_only_its_shape_is_needed_only_the_shape_is_kept():
+    """A mean's gradient is spread over what there was: how much that was is kept, not its numbers."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 18]>
+        g (double[n, 1] h, double[t, n, m] x) => (double[n, 1] y) <int64[1] last = {1}> {
+          y = Scan<num_scan_inputs=1, body = f (p, q) => (o) {
+            wide = Add(p, q)
+            mean = ReduceMean(wide, last)
+            o = Neg(mean)
+          }>(h, x)
+        }"""
+    )
+    feeds = {"h": RNG.normal(size=(2, 1)), "x": RNG.normal(size=(4, 2, 5)), SEED: RNG.normal(size=(2, 1))}
+    gradient = differentiate(model, "x")
+    forward = gradient.graph.node[0]
+    gradient.graph.output.extend(onnx.ValueInfoProto(name=name) for name in forward.output[1:])
+    found = run(gradient, feeds)
+    assert {found[name].shape for name in forward.output[1:]} == {(4,), (4, 2)}, "sizes and shapes of steps"
+    expected = [(-1 / 5) * feeds[SEED] * (-1) ** back for back in (3, 2, 1, 0)]
+    np.testing.assert_allclose(found[RESULT], np.stack(expected) + np.zeros((4, 2, 5)), atol=1e-12)

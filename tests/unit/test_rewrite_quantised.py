@@ -137,7 +137,9 @@ def test_what_integer_products_see_is_the_real_product():
     model = net(body, {"x": ("n", 4)}, weights, dtype=np.float32)
     x, v = RNG.normal(size=(2, 4)).astype(np.float32), RNG.normal(size=(2, 3)).astype(np.float32)
     (found,) = session(differentiate(model)).run([RESULT], {"x": x, SEED: v})
-    np.testing.assert_allclose(found, v @ (0.02 * (w - weights["zero"].astype(float))).T, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        found, v @ (0.02 * (w - weights["zero"].astype(float))).T, rtol=1e-5, atol=1e-6
+    )
 
 
 QUANTISED = {
@@ -146,6 +148,7 @@ QUANTISED = {
         "q2 = com.microsoft.QLinearLeakyRelu<alpha=0.1>(q, s, z, t, z)",
         lambda x: np.maximum(x, 0.1 * x),
     ),
+    "QGemm": ("q2 = com.microsoft.QGemm<alpha=0.5>(q, s, z, w, r, zero, c, t, z)", None),
     "QLinearMul": ("q2 = com.microsoft.QLinearMul(q, s, z, q, s, z, t, z)", lambda x: x * x),
     "QLinearAdd": ("q2 = com.microsoft.QLinearAdd(q, s, z, q, s, z, t, z)", lambda x: x + x),
     "QLinearConcat": ("q2 = com.microsoft.QLinearConcat<axis=0>(t, z, q, s, z)", lambda x: x),
@@ -178,10 +181,15 @@ def test_every_quantised_operator_has_the_gradient_of_the_real_one(op):
         "o": np.array([0.5, -0.25]),
         "shape": np.array([2, 6]),
         "axes": np.array([0]),
+        "r": np.array(0.125),
+        "zero": np.array(0, np.int8),
+        "c": np.array([40, -30], np.int32),
     }
-    real = real or (
-        lambda x: x @ ((weights["w"] - weights["w0"].astype(float)) * weights["u"]) + weights["o"]
-    )
+    if op == "MatMulIntegerToFloat":
+        kernel, bias = (weights["w"] - weights["w0"].astype(float)) * weights["u"], weights["o"]
+    else:  # QGemm: its bias is in units of both scales, and all is multiplied by alpha
+        kernel, bias = 0.5 * weights["w"] * 0.125, 0.5 * weights["c"] * 0.125 * 0.125
+    real = real or (lambda x: x @ kernel + bias)
     text = f"q = QuantizeLinear(x, s, z) {body} y = DequantizeLinear(q2, t, z)"
     model = net("y = Relu(x)", {"x": (3, 4)}, weights, dtype=np.float32)
     del model.graph.node[:]
@@ -193,6 +201,8 @@ def test_every_quantised_operator_has_the_gradient_of_the_real_one(op):
     gradient = session(differentiate(model))
     feeds = {"x": x.astype(np.float32), SEED: v.astype(np.float32)}
     said, found = gradient.run(["y", RESULT], feeds)
+    (was,) = session(model, plain=True).run(["y"], {"x": feeds["x"]})
+    np.testing.assert_allclose(said, was, atol=1.01 * float(weights["t"]))  # one step
     np.testing.assert_allclose(said, y, atol=0.6 * float(weights["t"]))
     assert (np.abs(y / weights["t"] + 3) < 127).all(), "nothing saturates"
     expected = np.vdot(v, real(x + 1e-6 * u) - real(x - 1e-6 * u)) / 2e-6
@@ -206,6 +216,28 @@ def test_what_a_quantised_number_is_moved_about_keeps_its_gradient():
     x = np.array([1, 2, 200, 3], np.float32).reshape(1, 1, 1, 4)
     (found,) = session(differentiate(model)).run([RESULT], {"x": x, SEED: np.ones((1, 1, 1, 2), np.float32)})
     assert found.ravel().tolist() == [0, 1, 0, 0], "200 saturates"
+
+
+def test_a_branch_whose_integers_cannot_be_said_in_real_numbers_is_not_left_out_in_silence():
+    """A scale for every row of every matrix: the residual beside it alone would be a wrong gradient."""
+    body = """
+      q = QuantizeLinear(x, s, z) p = QLinearMatMul(q, many, zeros, w, s, z, s, z)
+      d = DequantizeLinear(p, s, z) y = Add(x, d)
+    """
+    weights = {"s": np.array(0.5), "z": np.array(0, np.int8), "w": np.eye(3, dtype=np.int8)}
+    weights |= {"many": np.full((2, 3, 1), 0.5), "zeros": np.zeros((2, 3, 1), np.int8)}
+    with pytest.raises(MethodUnsupported, match="node 'p': this QLinearMatMul of quantised numbers"):
+        differentiate(net(body, {"x": (2, 3, 3)}, weights, dtype=np.float32, opset=21))
+
+
+def test_every_slice_of_an_axis_may_have_a_scale_of_its_own():
+    """x / scale + zero within -128 and 127: the same number saturates in one slice and not in another."""
+    body = "q = QuantizeLinear<axis=1>(x, s, z) y = DequantizeLinear<axis=1>(q, s, z)"
+    weights = {"s": np.array([1.0, 0.5, 2.0]), "z": np.array([0, 0, -120], np.int8)}
+    model = net(body, {"x": (1, 3, 2)}, weights, dtype=np.float32)
+    x, seed = np.full((1, 3, 2), [100, -100], np.float32), np.ones((1, 3, 2), np.float32)
+    (found,) = session(differentiate(model)).run([RESULT], {"x": x, SEED: seed})
+    assert found.tolist() == [[[1, 1], [0, 0], [1, 0]]]
 
 
 def test_scales_and_bytes_have_no_gradient():

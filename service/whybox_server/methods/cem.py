@@ -22,6 +22,7 @@ from whybox_server.core.query import Query, Steps
 from whybox_server.core.rows import Array, Rows, Texts
 from whybox_server.core.spec import Modality
 from whybox_server.methods.contrast_hunt import Quarry, Terms, hunt_for, pursue, without_repeats
+from whybox_server.methods.contrast_rivals import most_rows
 from whybox_server.methods.contrast_search import is_exact, search_rows
 from whybox_server.methods.contrast_sides import Side, built, negative_side, positive_side, presence_only
 from whybox_server.methods.estimates import PROBE_STEPS, PROBES, Estimate, GradientEstimate
@@ -199,7 +200,7 @@ def cost(task: CemTask, params: CemParams) -> Cost:
     for side in task.sides:
         rows += models * search_rows(side.moves)
         if not task.discrete:
-            rows += PROBES * len(PROBE_STEPS) + models * descent_of(task, params).rows
+            rows += PROBES * len(PROBE_STEPS) + models * most_rows(side, descent_of(task, params))
     return Cost(rows, exact=False)
 
 

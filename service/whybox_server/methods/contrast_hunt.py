@@ -7,20 +7,21 @@ Which way is taken, and what a reader must know of it, is settled here; the ways
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from whybox_server.core.errors import BudgetSpent
 from whybox_server.core.query import Query, Reply
 from whybox_server.core.rows import Array
-from whybox_server.core.target import Space
+from whybox_server.methods.contrast_rivals import ways_to
 from whybox_server.methods.contrast_search import is_exact, search, states_of
 from whybox_server.methods.contrast_sides import Side
 from whybox_server.methods.estimates import Estimate, is_flat, probe
 from whybox_server.methods.fista import Descent, Found, Objective, search_weights
 from whybox_server.methods.method import Rng
 from whybox_server.methods.reconstruction import Reconstruct
+from whybox_server.methods.together import together
 from whybox_server.methods.verdict import Verdict
 
 FLAT = (
@@ -81,20 +82,6 @@ def margin_of(side: Side, verdict: Verdict) -> Callable[[Array], Array]:
     return lambda scores: -verdict.lead(scores)
 
 
-def rivals_of(side: Side, verdict: Verdict) -> Callable[[Array], list[tuple[int, float]]]:
-    """The outputs whose weighted sum the margin is at a row's scores, as (output, weight)."""
-    sign = 1.0 if side.positive else -1.0
-
-    def rivals(scores: Array) -> list[tuple[int, float]]:
-        rival = verdict.rival(scores)
-        if rival is not None:
-            return [(verdict.winner, sign), (rival, -sign)]
-        steep = 2.0 if verdict.chosen.targets.space is Space.PROBABILITY else 1.0
-        return [(verdict.winner, steep * (sign if verdict.holds else -sign))]
-
-    return rivals
-
-
 def pursue(hunt: Hunt, rng: Rng) -> Generator[Query, Reply, Quarry]:
     """The nearest row that does it, or the reason why there is none."""
     if reason := hopeless(hunt):
@@ -106,18 +93,26 @@ def pursue(hunt: Hunt, rng: Rng) -> Generator[Query, Reply, Quarry]:
     if hunt.descent is not None:
         try:
             flat = yield from feels_nothing(hunt, rng)
+            ways = (
+                [] if flat else (yield from ways_to(hunt.side, hunt.verdict, hunt.descent, hunt.start_scores))
+            )
         except BudgetSpent:
             return Quarry(hunt.side, Found(complete=False), missing(hunt, complete=False))
         warnings = (FLAT,) if flat else how_felt(hunt.descent)
         if not flat:
-            found = yield from search_weights(
-                hunt.side, hunt.aim, hunt.descent, rivals_of(hunt.side, hunt.verdict), rng
-            )
+            searches = [search_weights(hunt.side, hunt.aim, hunt.descent, way, rng) for way in ways]
+            found = best_of((yield from together(searches)))
     if found.rows is None and found.complete:
         if hunt.descent is not None and FLAT not in warnings:
             warnings = (*warnings, f"gradients led to no {named(hunt.side)}, so moves were searched directly")
         found = yield from search(hunt.side, hunt.aim)
     return Quarry(hunt.side, found, "" if found.rows else missing(hunt, complete=found.complete), warnings)
+
+
+def best_of(found: list[Found]) -> Found:
+    """The nearest of several; complete if all of them are."""
+    nearest = min(found, key=lambda one: one.net)
+    return replace(nearest, complete=all(one.complete for one in found))
 
 
 def feels_nothing(hunt: Hunt, rng: Rng) -> Generator[Query, Reply, bool]:

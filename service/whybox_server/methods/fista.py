@@ -29,6 +29,7 @@ ESCALATION = 10.0  # of the weight while nothing is found, as in the authors' co
 MOST_GRADIENT = 100.0  # each component is clipped to that, likewise
 MOMENTUM = 3  # k / (k + 3)
 RESOLVED = 0.05  # the search over weights ends when they are known so well
+MUCH_FARTHER = 2.0  # than the best: a weight that ends there pulls too little
 PATIENCE = 40  # iterations without any gain that end a descent
 
 
@@ -65,6 +66,13 @@ class Descent:
     rate: float
     estimate: Estimate | None
     probe: Probe = Probe()
+
+    def start(self, side: Side) -> Array:
+        """Amounts to set out from, (segments,). With exact slopes a positive begins as the whole instance:
+        that is enough by itself, and where nothing is there slopes say little about what should be.
+        """
+        whole = side.positive and self.estimate is None
+        return side.high.copy() if whole else np.zeros(side.moves.count)
 
     @property
     def rows(self) -> int:
@@ -110,17 +118,21 @@ def search_weights(
 ) -> Generator[Query, Reply, Found]:
     """The nearest good row over all weights c: ten times more until one works, then bisection.
 
+    Descents that set out from a good row all find one; a weight works if it holds them nearby.
+
     rivals: of one row's scores, the outputs that the margin is made of and their signs.
     """
     best = Found()
     low, high, weight = 0.0, np.inf, descent.c_init
+    from_good = bool(descent.start(side).any())
     for _ in range(descent.c_steps):
         found = yield from descend(side, aim, descent, weight, rivals, rng)
         if found.net < best.net:
             best = found
         if not found.complete:
             return replace(best, complete=False)
-        if found.rows is not None:
+        far = from_good and found.net > MUCH_FARTHER * best.net
+        if found.rows is not None and not far:
             high = min(high, weight)
         else:
             low = max(low, weight)
@@ -143,7 +155,7 @@ def descend(
     Ends early when neither the candidate nor, while there is none, the margin gets better.
     """
     assert side.moved is not None  # nothing to descend on otherwise; the caller has seen to it
-    here = there = np.zeros(side.moves.count)
+    here = there = descent.start(side)
     best, nearest, idle = Found(), -np.inf, 0
     for k in range(descent.iterations):
         try:

@@ -13,11 +13,11 @@ from onnx import ModelProto, NodeProto, TypeProto, checker
 from onnx.shape_inference import infer_shapes
 
 from whybox_server.core.errors import InvalidRequest, MethodUnsupported
-from whybox_server.graph.gradient.inner import inner_graphs, wanted
 from whybox_server.graph.gradient.facts import FLOATING, Facts, Value
+from whybox_server.graph.gradient.inner import inner_graphs, wanted
 from whybox_server.graph.gradient.node import STANDARD, Node
 from whybox_server.graph.gradient.path import Path, between, version_of
-from whybox_server.graph.gradient.table import PIECEWISE_CONSTANT, Composite
+from whybox_server.graph.gradient.table import PIECEWISE_CONSTANT, WHOLE_NUMBERS, Composite
 from whybox_server.graph.walk import reads
 
 REMEDY = "methods that only ask for scores, such as lime, kernel_shap and occlusion, still explain this model"
@@ -34,7 +34,7 @@ def requires(path: Path, nodes: Sequence[NodeProto], facts: Facts, rules: Compos
     if not path.nodes:
         raise _refusal(unconnected(path, nodes, facts), ())
     _followed(path, facts, rules)
-    wrong = list(_wrong(path, facts, rules))
+    wrong = [*_wrong(path, facts, rules), *_unseen(path, nodes)]
     # Behind an operator that nothing is known of, nothing is known of values either.
     wrong = [one for one in wrong if not one[1].startswith(VAGUE)] or wrong
     if wrong:
@@ -49,6 +49,12 @@ def _wrong(path: Path, facts: Facts, rules: Composite) -> Iterator[tuple[NodePro
         yield from ((node, reason) for reason in reasons)
         for inner in () if reasons else inner_graphs(facts, node, path):
             yield from _wrong(inner.path, inner.facts, rules)
+
+
+def _unseen(path: Path, nodes: Sequence[NodeProto]) -> Iterator[tuple[NodeProto, str]]:
+    for node in between(nodes, path.of, path.wrt):
+        if node.op_type in WHOLE_NUMBERS:
+            yield node, f"this {node.op_type} of quantised numbers has no equivalent in real ones"
 
 
 def _followed(path: Path, facts: Facts, rules: Composite) -> None:

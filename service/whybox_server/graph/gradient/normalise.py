@@ -17,6 +17,7 @@ from whybox_server.core.errors import MethodUnsupported
 from whybox_server.graph.gradient.bodies import has_body, inlined
 from whybox_server.graph.gradient.facts import Value
 from whybox_server.graph.gradient.fold import fold
+from whybox_server.graph.gradient.lengths import name_lengths
 from whybox_server.graph.gradient.node import STANDARD
 from whybox_server.graph.gradient.rewrite import rewritten
 from whybox_server.graph.gradient.rewrite.merge import merge
@@ -59,6 +60,7 @@ def normalise(model: ModelProto, keep: Collection[Value], known: Known) -> Norma
         fold(work, {*keep, *(entry.name for entry in work.graph.output)})
         weights += tuple(merge(work, keep, weights))
         work, sound = _inferred(work)
+        name_lengths(work.graph)
     except (InferenceError, checker.ValidationError, RuntimeError) as error:
         raise MethodUnsupported(
             f"the graph is not valid ONNX, so that it cannot be differentiated: {error}"

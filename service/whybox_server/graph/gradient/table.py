@@ -110,6 +110,9 @@ PIECEWISE_CONSTANT = frozenset(
     }
 )
 
+# Rewritten in real numbers before anything else; what is left of them would cut a gradient off unseen.
+WHOLE_NUMBERS = frozenset({"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"})
+
 # Their steps are ignored: a gradient passes as if numbers were not rounded.
 STRAIGHT_THROUGH = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"})
 

@@ -39,6 +39,8 @@ def lrp(options: Mapping[str, Any]) -> Composite:
 
 def deep_taylor(options: Mapping[str, Any]) -> Composite:
     """Deep Taylor decomposition (Montavon et al. 2017): z+, and w^2 first, or zB if low and high are given."""
+    if "composite" in options:
+        raise InvalidRequest.of("composite", "deep_taylor is a composite itself; lrp takes others")
     bounded = "low" in options or "high" in options
     return lrp({**options, "composite": "deep_taylor_bounded" if bounded else "deep_taylor"})
 
@@ -69,6 +71,8 @@ def _violations(options: Mapping[str, Any]) -> Iterator[Violation]:
     composite = options.get("composite", DEFAULT)
     if composite not in COMPOSITES:
         yield Violation("composite", f"there is no composite {composite!r}{_near(composite, COMPOSITES)}")
+    if not isinstance(options.get("zero_bias", False), int | float):
+        yield Violation("zero_bias", "must be 0 or 1")
     yield from _wrong_numbers(options)
     yield from _wrong_bounds(options, composite)
     for place, (_, rule) in enumerate(options.get("layers", ())):

@@ -20,10 +20,12 @@ from typing import TypeAlias
 import numpy as np
 
 from whybox_server.core.errors import InvalidRequest
-from whybox_server.graph.gradient.emit import Emit
+from whybox_server.graph.gradient.emit import HALF, Emit
 from whybox_server.graph.gradient.facts import Value
 from whybox_server.graph.lrp.linear import CONVOLUTIONS, Linear
 from whybox_server.graph.lrp.signs import nonnegative
+
+HALF_EPSILON = 2.0**-10
 
 Bound: TypeAlias = float | tuple[float, ...]
 Term: TypeAlias = tuple[Value, Value, Value | None]
@@ -51,10 +53,14 @@ LinearRule: TypeAlias = Callable[[Linear, Value, Params], Value]
 
 
 def stable(e: Emit, z: Value, epsilon: float) -> Value:
-    """The sum z + epsilon sign(z), the sign of 0 being +1; if epsilon is 0, only zeros are replaced."""
+    """The sum z + epsilon sign(z), the sign of 0 being +1; if epsilon is 0, only zeros are replaced.
+
+    In half precision epsilon is at least 2^-10: what is divided by less may be too large for it.
+    """
     if not epsilon:
         return e.Where(e.Equal(z, 0.0), 1.0, z)
-    return e.Add(z, e.Where(e.Less(z, 0.0), -epsilon, epsilon))
+    least = max(epsilon, HALF_EPSILON) if e.kind in HALF else epsilon
+    return e.Add(z, e.Where(e.Less(z, 0.0), -least, least))
 
 
 def epsilon(layer: Linear, r: Value, params: Params) -> Value:

@@ -130,7 +130,8 @@ def simplified_norm(e: Emit, node: Node) -> list[Value] | None:
     last = node.attr("axis", -1) in (-1, e.rank(node.input) - 1)
     if not last or any(node.outputs[1:]):
         return None
-    return [root_mean_square(e, *node.inputs, node.attr("epsilon", NORM_EPSILON))]
+    x, scale = node.inputs
+    return [root_mean_square(e, x, scale, node.attr("epsilon", NORM_EPSILON))]
 
 
 def root_mean_square(e: Emit, x: Value, scale: Value, epsilon: float) -> Value:

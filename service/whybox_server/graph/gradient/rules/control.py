@@ -12,13 +12,14 @@ from functools import partial
 
 from onnx import GraphProto, NodeProto, helper
 
-from whybox_server.graph.gradient.inner import Inner, inner_graphs, wanted
 from whybox_server.graph.gradient.emit import Builder, Emit
 from whybox_server.graph.gradient.facts import Value
+from whybox_server.graph.gradient.inner import Inner, inner_graphs, wanted
 from whybox_server.graph.gradient.loop import Loop, State, Tape, close, looped, nested
 from whybox_server.graph.gradient.node import Node
 from whybox_server.graph.gradient.table import Gradients, vjp
 from whybox_server.graph.gradient.tape import walk
+from whybox_server.graph.gradient.twin import MEASURES
 from whybox_server.graph.walk import attribute, captured, reads
 
 
@@ -111,10 +112,11 @@ def _stepped_back(inner: Builder, node: Node, body: Inner, back: Back) -> GraphP
 
 def _kept(builder: Builder, proto: NodeProto, forward: list[NodeProto], graph: GraphProto) -> Iterator[Tape]:
     """Tapes of all that the graph, steps backwards, reads of the steps forwards. Of shapes, only the shape."""
-    loop, rest = Loop.of(proto), []
+    loop = Loop.of(proto)
+    rest: list[NodeProto] = []
     made = {entry.name for entry in loop.body.input}.union(*(node.output for node in forward))
     for node in graph.node:
-        ahead = node.op_type == "Shape" and node.input[0] in made
+        ahead = node.op_type in MEASURES and node.input[0] in made
         (forward if ahead else rest).append(node)
         made.update(node.output if ahead else ())
     for nodes, target in ((forward, loop.body), (rest, graph)):

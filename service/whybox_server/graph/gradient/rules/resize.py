@@ -82,12 +82,16 @@ def _all_axes(facts: Facts, node: Node) -> list[int]:
 
 def _changed(facts: Facts, node: Node) -> Iterator[tuple[int, int]]:
     """Axes that may be resized, each with its place in scales and sizes."""
-    scales = facts.array(_scales(facts, node))
+    named = _scales(facts, node)
+    scales = facts.array(named)
     x, y = facts.shapes[node.input], facts.shapes[node.output]
     crops = node.attr("coordinate_transformation_mode", "half_pixel") == CROP
     for place, axis in enumerate(_all_axes(facts, node)):
-        same = scales[place] == 1 if scales is not None else x[axis] == y[axis] is not None
-        if crops or not same or (scales is None and _scales(facts, node)):
+        if named:  # a length may stay although its scale is not 1
+            same = scales is not None and bool(scales[place] == 1)
+        else:
+            same = x[axis] == y[axis] is not None
+        if crops or not same:
             yield place, axis
 
 
@@ -98,7 +102,7 @@ def _scales(facts: Facts, node: Node) -> Value:
 
 
 def _keeps_aspect(node: Node) -> bool:
-    return node.attr("keep_aspect_ratio_policy", "stretch") != "stretch"
+    return bool(node.attr("keep_aspect_ratio_policy", "stretch") != "stretch")
 
 
 def _common_scale(facts: Facts, node: Node) -> float | None:

@@ -79,4 +79,4 @@ def DEEPLIFT(rule: str = "rescale") -> Composite:  # noqa: N802  a table, as the
     if rule not in LAYERS:
         near = get_close_matches(rule, LAYERS, n=3, cutoff=0)
         raise InvalidRequest.of("rule", f"DeepLIFT has no rule {rule!r}; did you mean {' or '.join(near)}?")
-    return Composite(TABLE, (*LAYERS[rule], *REFUSALS), twin=True, title="DeepLIFT")
+    return Composite(TABLE, (*LAYERS[rule], *REFUSALS), twin=True, title="DeepLIFT multiplier")

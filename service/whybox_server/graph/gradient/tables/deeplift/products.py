@@ -49,7 +49,8 @@ def divide(e: Emit, node: Node, m: Value) -> Gradients:
         return [e.Div(m, b), None]
     square = e.Mul(b, e.reference(b))
     alike = e.Greater(square, 0.0)
-    below = e.Where(alike, e.Reciprocal(middle(e, b)), e.Div(middle(e, b), square))  # mean of 1 / b
+    other = e.Div(middle(e, b), square)  # mean(1 / b)
+    below = e.Where(alike, e.Reciprocal(e.Where(alike, middle(e, b), 1.0)), other)
     share = e.Where(alike, e.Mul(middle(e, node.output), below), e.Div(middle(e, a), square))
     return [e.Mul(m, below), e.Neg(e.Mul(m, share))]
 
@@ -66,7 +67,8 @@ def _inverse(e: Emit, x: Value) -> bool:
 def _times_inverse(e: Emit, y: Value, a: Value, s: Value, m: Value) -> list[Value]:
     """For y = a s, s = 1 / b: with mean(b) = mean(s) / (s s'), dy = (s s' da + mean(y) ds) / mean(s)."""
     square = e.Mul(s, e.reference(s))
-    alike, below = e.Greater(square, 0.0), e.Reciprocal(middle(e, s))
+    alike = e.Greater(square, 0.0)
+    below = e.Reciprocal(e.Where(alike, middle(e, s), 1.0))
     da = e.Where(alike, e.Mul(square, below), middle(e, s))
     ds = e.Where(alike, e.Mul(middle(e, y), below), middle(e, a))
     return [e.Mul(m, da), e.Mul(m, ds)]

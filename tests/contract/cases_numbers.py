@@ -29,6 +29,7 @@ NUMBERS: dict[str, list[Case]] = (
             case("y = Add(x, b)", x=SCALAR, b=normal(2, 0, 3)),
         ],
         "Mul": [case("y = Mul(x, b)", x=SCALAR, b=normal(1, 1, 1, 2))],
+        "Min": [case("y = Min(x, b, c)", x=apart(2, 3), b=apart(3) + 0.3, c=apart(2, 1) + 0.05)],
         "Max": [case("y = Max(x, b)", x=SCALAR, b=apart(2, 3))],
         "Where": [
             case("y = Where(c, x, b)", x=SCALAR, b=normal(2, 3), c=np.array(True)),

@@ -250,6 +250,72 @@ def test_the_models_own_gradients_lead_to_the_nearest_negative():
     assert kinds == {Want.SCORES, Want.GRADIENT}
 
 
+def with_slopes(instance: Instance, model: Model, **params: Any) -> Contrast:
+    """The finding where the model gives its gradient; no more rows are asked than were said."""
+    inside, rng, rows = NumpyInside((around_input(instance, model),)), np.random.default_rng(0), 0
+    answer = answering(model, instance, inside)
+
+    def counting(query: Query) -> Reply:
+        nonlocal rows
+        rows += len(query.rows)
+        return answer(query)
+
+    settings = CemParams(**params)
+    outputs = model({"x0": instance.inputs["x0"][None]}).shape[1]
+    task = CEM.prepare(replace(classes(instance, outputs), inside=inside), settings, rng)
+    found = run(CEM.run(task, settings, rng), counting)
+    assert isinstance(found, Contrast)
+    assert rows <= CEM.cost(task, settings).rows
+    return found
+
+
+def test_exact_slopes_lead_to_the_nearest_other_answer_and_not_to_the_strongest():
+    """Class 1 is 1 behind and gains 0.2 per step, class 2 is 2 behind and gains 2: 5 steps against 1."""
+    instance = instance_of(Modality.TENSOR, np.zeros(2))
+
+    def model(inputs: Any) -> Array:
+        x = inputs["x0"]
+        return np.stack([np.full(len(x), 2.0), 1 + 0.2 * x[:, 0], 2 * x[:, 1]], axis=1)
+
+    found = with_slopes(instance, model, find=Contrasts.PERTINENT_NEGATIVE, feature_range=(-9.0, 9.0))
+    assert found.negative is not None
+    assert np.argmax(found.negative.scores) == 2
+    assert found.negative.inputs["x0"] == pytest.approx([0, 1], abs=0.05)
+    assert found.segmentation.endswith("slopes are the model's own gradients")
+
+
+def test_a_positive_is_found_where_nothing_has_a_slope():
+    """Lead 4 relu(x0 + x1 - 1) - 1/2, flat around nothing: from the whole instance it shrinks to 0.5625 each."""
+    instance = instance_of(Modality.TENSOR, np.ones(3))
+
+    def model(inputs: Any) -> Array:
+        x = inputs["x0"]
+        return np.stack([4 * np.maximum(x[:, 0] + x[:, 1] - 1, 0), np.full(len(x), 0.5)], axis=1)
+
+    asked = {"find": Contrasts.PERTINENT_POSITIVE, "no_info": np.zeros(3), "feature_range": (0.0, 2.0)}
+    found = with_slopes(instance, model, **asked)
+    assert found.positive is not None
+    assert found.positive.inputs["x0"] == pytest.approx([0.5625, 0.5625, 0], abs=0.02)
+    felt = explain(classes(instance), model, CemParams(**asked))
+    assert felt.positive is None or felt.positive.l2 > found.positive.l2
+    assert "slopes are estimated" in felt.segmentation
+
+
+def test_a_model_without_a_gradient_is_felt_and_the_reason_is_said():
+    """Its graph does not lead to the input; the finding is that of a black box."""
+    instance = instance_of(Modality.TENSOR, np.zeros(3))
+    model = border(np.array([2.0, -1.0, 0.5]), -0.5)
+    place = around_input(instance, model)
+    blind = NumpyInside((replace(place, site=replace(place.site, name="other")),))
+    params = replace(NEGATIVE, feature_range=(-0.5, 0.5))
+    found = explain(replace(classes(instance), inside=blind), model, params)
+    plain = explain(classes(instance), model, params)
+    assert any("slopes were estimated, for the model has no gradient: " in text for text in found.warnings)
+    assert found.negative is not None
+    assert plain.negative is not None
+    assert np.array_equal(found.negative.inputs["x0"], plain.negative.inputs["x0"])
+
+
 def test_trees_are_searched_without_gradients_and_it_is_said():
     """Steps of any small size change nothing; the negative passes both thresholds and hardly more."""
     found = explain(classes(around(np.array([0.2, 0.1, 0.3])), kind=ScoreKind.PROBABILITY), trees)

@@ -238,7 +238,9 @@ def test_operators_of_other_domains_are_named_with_their_domain(opset):
     model.graph.node.append(helper.make_node("QuickGelu", ["x"], ["beside"], domain="com.microsoft"))
     assert [node.op_type for node in differentiate(model).graph.node[:2]] == ["MatMul", "Relu"]
     model.graph.node[0].op_type, model.graph.node[0].domain = "MoE", "com.microsoft"
-    with pytest.raises(MethodUnsupported, match=r"no gradient rule for com\.microsoft\.MoE; use the model as"):
+    with pytest.raises(
+        MethodUnsupported, match=r"no gradient rule for com\.microsoft\.MoE; use the model as"
+    ):
         differentiate(model)
 
 

@@ -13,7 +13,7 @@ from whybox_server.graph.gradient.lengths import name_lengths
 NET = """g (float[n, m, 6] x) => (float[p, q, 6] y) {
   flat = Reshape(x, rows)        # n m, 6
   half = Reshape(flat, halves)   # n m, 2, 3
-  back = Reshape(half, kept)     # n m, 6
+  back = Reshape<allowzero=1>(half, kept)     # n m, 6
   two = Concat<axis=0>(back, flat)
   low = Reshape(back, threes)    # 2 n m, 3
   sum = Add(low, one)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.answering import Model, answering, instance_of, materialise, subject_of
@@ -302,6 +304,42 @@ def test_gradients_of_the_model_are_used_where_there_are_any():
     assert len(asked) == 1 + 2 * 300 + 1
     assert not any("zeroth-order" in warning for warning in found.warnings)
     assert found.segmentation.endswith("slopes are the model's own gradients")
+
+
+@pytest.mark.parametrize("game", [Game.DELETION, Game.PRESERVATION])
+def test_own_gradients_need_fewer_rows_than_felt_slopes_for_an_objective_that_is_no_worse(game):
+    """A planted block under 7 x 7 cells for both: a seventh of the rows."""
+    instance, where = planted(1)
+    slope = np.stack([40 * STRIPES * where / where.sum(), np.zeros((SIDE, SIDE))])
+    place = around_input(instance, stripes_in(where), lambda values, _: repeated(slope, len(values)))
+    reached = {}
+    for inside in (NumpyInside((place,)), None):
+        answer, rows = answering(stripes_in(where), instance, inside), 0
+
+        def counting(query: Query) -> Reply:
+            nonlocal rows
+            rows += len(query.rows)
+            return answer(query)
+
+        settings, rng = MeaningfulPerturbationParams(game, mask_size=7), np.random.default_rng(0)
+        subject = replace(about(instance, ScoreKind.LOGIT, 0), inside=inside)
+        task = MEANINGFUL_PERTURBATION.prepare(subject, settings, rng)
+        found = run(MEANINGFUL_PERTURBATION.run(task, settings, rng), counting)
+        said = next(text for text in found.warnings if "the objective is" in text)
+        reached[inside is None] = rows, float(said.split("the objective is ")[1].split()[0])
+    assert reached[False][0] * 6 < reached[True][0]
+    assert reached[False][1] <= reached[True][1] + 0.005
+
+
+def test_a_model_without_a_gradient_is_felt_and_the_reason_is_said():
+    """Its graph does not lead to the input."""
+    instance = ones(6)
+    place = around_input(instance, linear(np.eye(6)))
+    elsewhere = replace(place, site=replace(place.site, name="other"))
+    subject = replace(subject_of(instance), inside=NumpyInside((elsewhere,)))
+    found = explain(subject, linear(np.eye(6)), iterations=1, baseline=BLACK)
+    assert any("slopes were estimated, for the model has no gradient: " in text for text in found.warnings)
+    assert "slopes are estimated from scores" in found.segmentation
 
 
 def test_without_gradients_the_answer_says_that_it_is_an_approximation():

@@ -16,6 +16,7 @@ from whybox_server.core.rows_probed import REFERENCE, SEED
 from whybox_server.graph.enter import entered
 from whybox_server.graph.gradient.differentiate import differentiate
 from whybox_server.graph.gradient.facts import Value
+from whybox_server.graph.gradient.notes import notes_of
 from whybox_server.graph.gradient.tables import composite
 from whybox_server.graph.head import Head, with_head
 from whybox_server.graph.walk import real_inputs
@@ -26,7 +27,6 @@ ANSWERS = {
     "largest": "whybox_largest",
     "reference_scores": "whybox_reference_score",
 }
-NOTES = "whybox_notes"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,13 +75,7 @@ def leading_back(
     made = [entry.name for entry in back.graph.output]
     found = {field: name for field, mark in ANSWERS.items() for name in made if mark in name}
     answers = {"scores": scores} | found | ({} if probe.at in known else {"values": probe.at})
-    return ProbedGraph(back, feeds, answers, notes_of(back))
-
-
-def notes_of(model: ModelProto) -> tuple[str, ...]:
-    """What the rewriting of a graph has to say about its gradients, a sentence each."""
-    said = {entry.key: entry.value for entry in model.metadata_props}
-    return tuple(filter(None, said.get(NOTES, "").splitlines()))
+    return ProbedGraph(back, feeds, answers, tuple(filter(None, [notes_of(back)])))
 
 
 def input_names(model: ModelProto) -> set[Value]:

@@ -92,7 +92,7 @@ def pursue(hunt: Hunt, rng: Rng) -> Generator[Query, Reply, Quarry]:
     found = Found()
     if hunt.descent is not None:
         try:
-            flat = yield from feels_nothing(hunt, rng)
+            flat = yield from feels_nothing(hunt, hunt.descent, rng)
             ways = (
                 [] if flat else (yield from ways_to(hunt.side, hunt.verdict, hunt.descent, hunt.start_scores))
             )
@@ -115,12 +115,12 @@ def best_of(found: list[Found]) -> Found:
     return replace(nearest, complete=all(one.complete for one in found))
 
 
-def feels_nothing(hunt: Hunt, rng: Rng) -> Generator[Query, Reply, bool]:
-    """Whether small steps from the start change no scores. Lets BudgetSpent pass."""
+def feels_nothing(hunt: Hunt, descent: Descent, rng: Rng) -> Generator[Query, Reply, bool]:
+    """Whether small steps from where descents set out change no scores. Lets BudgetSpent pass."""
     assert hunt.side.moved is not None  # a descent has amounts
-    steps = probe(hunt.side.moves.count, rng)
-    reply = yield Query(hunt.side.moved(np.zeros_like(steps), steps))
-    return is_flat(hunt.start_scores, reply.scores)
+    start, steps = descent.start(hunt.side), probe(hunt.side.moves.count, rng)
+    reply = yield Query(hunt.side.moved(np.tile(start, (len(steps), 1)), steps))
+    return is_flat(hunt.instance_scores if start.any() else hunt.start_scores, reply.scores)
 
 
 def hopeless(hunt: Hunt) -> str:

@@ -69,11 +69,16 @@ class _Names:
     def rest(self, node: NodeProto) -> Length | None:
         """What -1 stands for: all elements over the other lengths."""
         dims, target = self.shapes.get(node.input[0]), self.constants.get(node.input[1])
-        zeros = attribute(node, "allowzero")
-        if dims is None or target is None or (zeros is not None and zeros.i):
+        if dims is None or target is None:
             return None
+        flag = attribute(node, "allowzero")
+        copied = flag is None or not flag.i  # a 0 is the length of the input there
         lengths = [self.length(dim) for dim in dims]
-        others = [lengths[axis] if to == 0 else (int(to), ()) for axis, to in enumerate(target) if to != -1]
+        others = [
+            lengths[axis] if to == 0 and copied else (int(to), ())
+            for axis, to in enumerate(target)
+            if to != -1
+        ]
         return _quotient(lengths, others)
 
 

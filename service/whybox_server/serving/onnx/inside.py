@@ -22,16 +22,21 @@ from whybox_server.core.rows import Array
 from whybox_server.core.rows_probed import REFERENCE, SEED
 from whybox_server.core.spec import BatchAxis, GradientOutput
 from whybox_server.graph.declared import as_declared, differentiated
+from whybox_server.graph.gradient.notes import STRAIGHT
 from whybox_server.graph.gradient.tables import composite
 from whybox_server.graph.head import Head
 from whybox_server.graph.pooled import pooled
 from whybox_server.graph.probed import ProbedGraph, leading_back, reading
 from whybox_server.graph.survey import Survey, survey
-from whybox_server.serving.onnx.agreement import refuse_disagreement
+from whybox_server.serving.onnx.agreement import disagreement, refusal
 from whybox_server.serving.onnx.runner import Plan
 from whybox_server.serving.onnx.session import Execution, Opened, open_session
 from whybox_server.serving.onnx.signature import DTYPES
 
+INTEGER_KERNELS = (
+    "the runtime's integer kernels round other than the graph that is differentiated, so that sums over "
+    "gradients may miss the score's difference"
+)
 MOST_PROBES = 8  # sessions kept per model beside its own; each holds the weights once more
 
 
@@ -77,7 +82,7 @@ class Whitebox:
         self._survey: Survey | None = None
         self._pooled: Pooled | None = None
         self._probed: OrderedDict[tuple[Want, Probe], Probed] = OrderedDict()
-        self._agreed: set[Probe] = set()
+        self._agreed: dict[Probe, str] = {}
         self._lock = threading.RLock()
 
     def survey(self) -> Survey:
@@ -118,8 +123,12 @@ class Whitebox:
                 self._probed.popitem(last=False)  # it lives on in the lanes that use it
             return self._probed[key]
 
-    def agree(self, probe: Probe, row: Mapping[str, Array], outputs: int) -> None:
-        """Compare a probe's graph with the model on one row, the first time. Raises MethodUnsupported."""
+    def agree(self, probe: Probe, row: Mapping[str, Array], outputs: int) -> str:
+        """Compare a probe's graph with the model on one row, the first time; what there is to say of it.
+
+        Raises MethodUnsupported if they differ, unless the model is quantised: a runtime's integer
+        kernels saturate where ONNX's definition does not.
+        """
         with self._lock:
             ready = self.probed(Want.GRADIENT, probe)
             extra: dict[str, Array] = {}
@@ -127,11 +136,14 @@ class Whitebox:
                 extra[SEED] = np.zeros(outputs, np.float32)
             if REFERENCE in ready.plan.feeds:
                 if probe.at not in row:
-                    return
+                    return ""
                 extra[REFERENCE] = row[probe.at]
             if probe not in self._agreed:
-                refuse_disagreement(self._open()[0], ready.plan, row, extra)
-                self._agreed.add(probe)
+                share = disagreement(self._open()[0], ready.plan, row, extra)
+                if share > 1 and not any(STRAIGHT in note for note in ready.notes):
+                    raise refusal(share)
+                self._agreed[probe] = INTEGER_KERNELS if share > 1 else ""
+            return self._agreed[probe]
 
     def close(self) -> None:
         with self._lock:
@@ -204,8 +216,8 @@ class OnnxInside:
         found = self._found(probe)
         placed = replace(probe, at=found.name)
         ready = self.whitebox.probed(Want.GRADIENT, placed)
-        self.whitebox.agree(placed, self.row, self.outputs)
-        return replace(found, notes=ready.notes)
+        said = self.whitebox.agree(placed, self.row, self.outputs)
+        return replace(found, notes=(*ready.notes, *filter(None, [said])))
 
     def layers(self) -> tuple[Site, ...]:
         return self.whitebox.survey().layers(self.main)

@@ -82,17 +82,19 @@ def _all_axes(facts: Facts, node: Node) -> list[int]:
 
 def _changed(facts: Facts, node: Node) -> Iterator[tuple[int, int]]:
     """Axes that may be resized, each with its place in scales and sizes."""
-    named = _scales(facts, node)
-    scales = facts.array(named)
-    x, y = facts.shapes[node.input], facts.shapes[node.output]
     crops = node.attr("coordinate_transformation_mode", "half_pixel") == CROP
     for place, axis in enumerate(_all_axes(facts, node)):
-        if named:  # a length may stay although its scale is not 1
-            same = scales is not None and bool(scales[place] == 1)
-        else:
-            same = x[axis] == y[axis] is not None
-        if crops or not same:
+        if crops or not _stays(facts, node, place, axis):
             yield place, axis
+
+
+def _stays(facts: Facts, node: Node, place: int, axis: int) -> bool:
+    """True if the axis is surely left alone; a length may stay although its scale is not 1."""
+    if named := _scales(facts, node):
+        scales = facts.array(named)
+        return scales is not None and bool(scales[place] == 1)
+    length = facts.shapes[node.input][axis]
+    return length is not None and length == facts.shapes[node.output][axis]
 
 
 def _scales(facts: Facts, node: Node) -> Value:

@@ -10,7 +10,7 @@ import torch
 from tests.oracles_torch.exports import EXPORTS, Gradient, by_torch, exported
 from tests.oracles_torch.families import CLASSES, inputs
 
-POINTS = 3
+POINTS = 2
 LARGEST_ERROR = 1e-4  # of the largest gradient: what float32 costs is 1e-6
 AT_A_KINK = 1e-5  # torch in float32 and torch in float64 are on two sides of one
 
@@ -34,7 +34,7 @@ def points(name: str) -> Iterator[tuple[tuple[torch.Tensor, ...], np.ndarray, np
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "how"), EXPORTS)
 def test_the_gradient_is_the_one_that_torch_computes(name, how):
-    """Ours in float32 in onnxruntime, torch's in float64; three rows each at three points."""
+    """Ours in float32 in onnxruntime, torch's in float64; three rows each at two points."""
     gradient = Gradient(exported(name, how))
     for args, seed, exact in points(name):
         largest = np.abs(exact).max()

@@ -42,8 +42,9 @@ def why_not(method: Method[Any, Any], model: OnnxModel) -> str:
     spec = model.spec
     if spec.modality is not None and spec.modality not in method.modalities:
         return f"it does not explain {spec.modality.value} models"
-    lacks = method.lacks(spec)
-    return lacks or (model.resident.whitebox.refusal(method.probes) if method.probes else "")
+    whitebox = model.resident.whitebox
+    lacks = method.lacks(spec) or (whitebox.lacks(method.reads) if method.reads else "")
+    return lacks or (whitebox.refusal(method.probes) if method.probes else "")
 
 
 def _parameter(params: type[Any], field: dataclasses.Field[Any]) -> explain_pb2.ParameterInfo:

@@ -11,6 +11,8 @@ from typing import Protocol, TypeAlias
 from whybox_server.core.rows import Array
 from whybox_server.core.target import Space
 
+MAPS, POOLED = "maps", "pooled"  # what there may be inside: channels at places, and a linear end behind them
+
 Option: TypeAlias = float | str | tuple[float, ...] | tuple[tuple[str, str], ...]
 
 

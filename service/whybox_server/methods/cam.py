@@ -13,7 +13,7 @@ import numpy as np
 from whybox_server.core.errors import InvalidRequest
 from whybox_server.core.explanation import Attribution
 from whybox_server.core.instance import Subject
-from whybox_server.core.probe import Pooled, Probe
+from whybox_server.core.probe import POOLED, Pooled, Probe
 from whybox_server.core.query import Query, Steps, Want
 from whybox_server.core.rows import Array
 from whybox_server.core.spec import ScoreKind
@@ -109,4 +109,5 @@ CAM: Method[CamParams, CamTask] = Method(
     prepare=prepare,
     cost=cost,
     run=cam,
+    reads=POOLED,
 )

@@ -12,6 +12,7 @@ import numpy as np
 
 from whybox_server.core.explanation import Attribution
 from whybox_server.core.instance import Subject
+from whybox_server.core.probe import MAPS
 from whybox_server.core.query import Query, Reply, Steps, Want
 from whybox_server.core.rows import Array, Rows, Stacked
 from whybox_server.core.target import Chosen
@@ -132,4 +133,5 @@ GRAD_CAM: Method[GradCamParams, Sheet] = Method(
     cost=cost,
     run=grad_cam,
     probes="gradient",
+    reads=MAPS,
 )

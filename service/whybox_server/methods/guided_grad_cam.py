@@ -13,6 +13,7 @@ import numpy as np
 from whybox_server.core.errors import MethodUnsupported
 from whybox_server.core.explanation import Attribution
 from whybox_server.core.instance import Subject
+from whybox_server.core.probe import MAPS
 from whybox_server.core.query import Query, Steps
 from whybox_server.methods.grad_cam import at_layer, doubts, faithfulness, ready, weighted_maps
 from whybox_server.methods.guided_backprop import RULES
@@ -98,4 +99,5 @@ GUIDED_GRAD_CAM: Method[GuidedGradCamParams, GuidedGradCamTask] = Method(
     cost=cost,
     run=guided_grad_cam,
     probes=RULES,
+    reads=MAPS,
 )

@@ -51,6 +51,7 @@ class Method(Generic[P, T]):
     model's rows, and a reply's scores are their output as it is, flattened, (n, numbers).
     lacks: what a model of its modality lacks for its defaults, or "", known before there is an instance.
     probes: by which rules it leads scores back, for methods that look inside a model; "": it does not.
+    reads: what else it needs inside, MAPS or POOLED; "": nothing.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Method(Generic[P, T]):
     others: Callable[[P], Mapping[str, str]] = alone
     lacks: Callable[[ModelSpec], str] = nothing
     probes: str = ""
+    reads: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,9 @@ class About:
     high: float | None = None
 
 
-def param(default: Any, summary: str, *, unset: str, low: float | None = None, high: float | None = None) -> Any:
+def param(
+    default: Any, summary: str, *, unset: str, low: float | None = None, high: float | None = None
+) -> Any:
     """A field of a parameter class, with what `whybox methods` says about it."""
     return field(default=default, metadata={"about": About(summary, unset, low, high)})
 
@@ -93,6 +97,10 @@ def violations(params: Any) -> list[Violation]:
             if isinstance(number, bool | Enum) or not isinstance(number, int | float):
                 continue
             low, high = about.low, about.high
-            if not np.isfinite(number) or (low is not None and number < low) or (high is not None and number > high):
+            if (
+                not np.isfinite(number)
+                or (low is not None and number < low)
+                or (high is not None and number > high)
+            ):
                 found.append(Violation(entry.name, f"must be in [{low}, {high}], got {number}"))
     return found

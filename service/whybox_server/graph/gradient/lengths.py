@@ -51,7 +51,7 @@ class _Names:
 
     def meaning(self, node: NodeProto, axis: int, rank: int) -> Length | None:
         if node.op_type == "Reshape":
-            return self.rest(node)
+            return self.reshaped(node, axis)
         if axis < rank - BROADCASTING.get(node.op_type, rank):
             met = {self.length(dim) for dim in self.aligned(node, axis - rank)} - {ONE}
             return met.pop() if len(met) == 1 else None
@@ -66,20 +66,18 @@ class _Names:
             elif len(dims) >= -axis:
                 yield dims[axis]
 
-    def rest(self, node: NodeProto) -> Length | None:
-        """What -1 stands for: all elements over the other lengths."""
+    def reshaped(self, node: NodeProto, axis: int) -> Length | None:
+        """A 0 copies the length of the input there; -1 stands for all elements over the other lengths."""
         dims, target = self.shapes.get(node.input[0]), self.constants.get(node.input[1])
         if dims is None or target is None:
             return None
         flag = attribute(node, "allowzero")
-        copied = flag is None or not flag.i  # a 0 is the length of the input there
+        copied = flag is None or not flag.i
         lengths = [self.length(dim) for dim in dims]
-        others = [
-            lengths[axis] if to == 0 and copied else (int(to), ())
-            for axis, to in enumerate(target)
-            if to != -1
-        ]
-        return _quotient(lengths, others)
+        asked = [lengths[at] if to == 0 and copied else (int(to), ()) for at, to in enumerate(target)]
+        if target[axis] != -1:
+            return asked[axis]
+        return _quotient(lengths, asked[:axis] + asked[axis + 1 :])
 
 
 def name_lengths(graph: GraphProto) -> None:

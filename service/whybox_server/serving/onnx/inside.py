@@ -16,7 +16,7 @@ import numpy as np
 from onnx import ModelProto
 
 from whybox_server.core.errors import InvalidRequest, MethodUnsupported, ModelFailed
-from whybox_server.core.probe import Pooled, Probe, Site
+from whybox_server.core.probe import POOLED, Pooled, Probe, Site
 from whybox_server.core.query import Want
 from whybox_server.core.rows import Array
 from whybox_server.core.rows_probed import REFERENCE, SEED
@@ -103,6 +103,17 @@ class Whitebox:
         except MethodUnsupported as error:
             return str(error)
         return seen.refusal(seen.inputs[0])
+
+    def lacks(self, what: str) -> str:
+        """Why there are no MAPS or no POOLED end inside, or "" if there are."""
+        try:
+            if what == POOLED:
+                self.pooled()
+            elif not any(self.survey().layers(name) for name in self.survey().inputs):
+                return "no layer of channels at places, as convolutions make them, leads to its scores"
+        except MethodUnsupported as error:
+            return str(error)
+        return ""
 
     def pooled(self) -> Pooled:
         """The linear end."""

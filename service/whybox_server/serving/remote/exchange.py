@@ -58,14 +58,31 @@ Exchange: TypeAlias = Generator[Call, Answer, V]
 
 
 class Refused(Exception):
-    """The server said no: HTTP 4xx or 5xx, or a gRPC status. A protocol may catch it, to try another way.
+    """The server said no: HTTP 3xx, 4xx or 5xx, or a gRPC status. A protocol may catch it, to try another way.
 
-    status: HTTP, or that of the gRPC code (NOT_FOUND is 404). text: the server's own, short, on one line.
+    status: HTTP, or that of the gRPC code (NOT_FOUND is 404); 413 for messages that are too large either
+    way. text: the server's own, short, on one line, without secrets. retry_after_s: when to come again, if
+    the server said so; infinite: it asks not to be tried again.
     """
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, retry_after_s: float | None = None) -> None:
         super().__init__(f"{status}: {text}" if text else str(status))
-        self.status, self.text = status, text
+        self.status, self.text, self.retry_after_s = status, text, retry_after_s
+
+
+class Unreachable(Exception):
+    """No whole answer came: nobody is there, the line was cut, or time ran out.
+
+    address: "HOST:PORT" as declared. sent: the call may have reached the server, which may charge for it.
+    late: time ran out. lasting: trying again cannot help (a certificate that is not trusted).
+    """
+
+    def __init__(
+        self, text: str, address: str = "", *, sent: bool = True, late: bool = False, lasting: bool = False
+    ) -> None:
+        super().__init__(text)
+        self.text, self.address = text, address
+        self.sent, self.late, self.lasting = sent, late, lasting
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -28,7 +28,11 @@ def max_pool(e: Emit, node: Node, dy: Value) -> Gradients:
     return [e.Transpose(put_back(e, places, dy, x, e.Gather(e.dims(x), mirror)), perm=mirror)]
 
 
-@vjp("MaxUnpool", 11)
+def _stretched(facts: Facts, node: Node) -> str:
+    return "output_shape is set, so that its indices count through another shape" if node.optional(2) else ""
+
+
+@vjp("MaxUnpool", 11, refuses=_stretched)
 def max_unpool(e: Emit, node: Node, dy: Value) -> Gradients:
     """Each number was put at its place; what the others got belongs to zeros."""
     flat = e.Reshape(dy, [-1])
@@ -44,9 +48,14 @@ def average_pool(e: Emit, node: Node, dy: Value) -> Gradients:
 @vjp("LpPool", 18)
 def lp_pool(e: Emit, node: Node, dy: Value) -> Gradients:
     """For y = (sum |x|^p)^(1/p): dx = dy y^(1 - p) |x|^(p - 1) sign(x), and 0 where all are 0."""
-    p, y = node.attr("p", 2), node.output
-    share = e.Mul(dy, e.Pow(e.Where(e.Equal(y, 0.0), 1.0, y), float(1 - p)))
-    return [e.Mul(_to_windows(e, node, share), steep(e, node.input, p))]
+    share = _of_power(e, node, dy)
+    return [e.Mul(_to_windows(e, node, share), steep(e, node.input, node.attr("p", 2)))]
+
+
+def _of_power(e: Emit, node: Node, dy: Value) -> Value:
+    """From the gradient of a p-norm y to that of y^p, over p."""
+    y, p = node.output, node.attr("p", 2)
+    return e.Mul(dy, e.Pow(e.Where(e.Equal(y, 0.0), 1.0, y), float(1 - p)))
 
 
 def _to_windows(e: Emit, node: Node, share: Value) -> Value:
@@ -131,6 +140,4 @@ def global_max_pool(e: Emit, node: Node, dy: Value) -> Gradients:
 @vjp("GlobalLpPool", 2)
 def global_lp_pool(e: Emit, node: Node, dy: Value) -> Gradients:
     """As LpPool with one window."""
-    p, y = node.attr("p", 2), node.output
-    share = e.Mul(dy, e.Pow(e.Where(e.Equal(y, 0.0), 1.0, y), float(1 - p)))
-    return [e.Mul(share, steep(e, node.input, p))]
+    return [e.Mul(_of_power(e, node, dy), steep(e, node.input, node.attr("p", 2)))]

@@ -16,7 +16,7 @@ from whybox_server.core.errors import ModelFailed
 from whybox_server.core.query import Query, Reply
 from whybox_server.core.rows import Array, Rows, Samples
 from whybox_server.serving.cache import Cache
-from whybox_server.serving.lane import Answers, Flow, Lane
+from whybox_server.serving.lane import ENDLESS, Answers, Flow, Lane, Patience
 
 
 def query_of(numbers: list[int]) -> Query:
@@ -115,7 +115,7 @@ class NoRunner:
 
     replicas = 1
 
-    def run(self, slices: object, pad_to: int | None) -> Answers:
+    def run(self, slices: object, pad_to: int | None, patience: Patience = ENDLESS) -> Answers:
         raise AssertionError("the cache runs no model")
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from whybox_server.core.rows import Samples
 from whybox_server.serving.batch import Batcher
-from whybox_server.serving.lane import Answers, Flow, Lane, Slice
+from whybox_server.serving.lane import ENDLESS, Answers, Flow, Lane, Patience, Slice
 
 ROWS = 60_000
 REPEATS = 5
@@ -32,7 +32,9 @@ class NoModel:
     def __init__(self, replicas: int) -> None:
         self.replicas = replicas
 
-    def run(self, slices: Sequence[Slice], pad_to: int | None) -> Answers:  # noqa: ARG002
+    def run(
+        self, slices: Sequence[Slice], pad_to: int | None, patience: Patience = ENDLESS
+    ) -> Answers:
         return (np.zeros((sum(len(part.at) for part in slices), 10), np.float32),)
 
 

@@ -14,7 +14,7 @@ from whybox_server.core.query import Query
 from whybox_server.core.rows import Masked, Part
 from whybox_server.serving.batch.batcher import Batcher
 from whybox_server.serving.cache.cache import Cache
-from whybox_server.serving.lane import Answers, Flow, Lane, Slice
+from whybox_server.serving.lane import ENDLESS, Answers, Flow, Lane, Patience, Slice
 from whybox_server.settings import usable_cores
 
 ROWS, SEGMENTS = 60_000, 50
@@ -25,7 +25,9 @@ class NoModel:
 
     replicas = usable_cores()
 
-    def run(self, slices: Sequence[Slice], pad_to: int | None) -> Answers:  # noqa: ARG002 - the protocol's
+    def run(
+        self, slices: Sequence[Slice], pad_to: int | None, patience: Patience = ENDLESS
+    ) -> Answers:
         return (np.zeros((sum(len(part.at) for part in slices), 10), np.float32),)
 
 

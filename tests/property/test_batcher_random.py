@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from whybox_server.core.errors import ModelFailed, ModelOutputInvalid
 from whybox_server.core.rows import Samples
 from whybox_server.serving.batch import Batcher
-from whybox_server.serving.lane import Answers, Flow, Lane, Slice
+from whybox_server.serving.lane import ENDLESS, Answers, Flow, Lane, Patience, Slice
 
 STEP_S = 2e-4  # a call's time, so that some rows wait while others run
 FOREVER_S = 10.0  # nobody waits so long for anything here
@@ -36,7 +36,7 @@ class Model:
     replicas: int
     largest: int = 0
 
-    def run(self, slices: Sequence[Slice], pad_to: int | None) -> Answers:
+    def run(self, slices: Sequence[Slice], pad_to: int | None, patience: Patience = ENDLESS) -> Answers:
         x = np.concatenate([part.rows.inputs["x"][part.at, 0] for part in slices])  # type: ignore[attr-defined]
         self.largest = max(self.largest, len(x))
         assert pad_to is None or len(x) <= pad_to

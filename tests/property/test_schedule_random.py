@@ -18,7 +18,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 from whybox_server.serving.batch.cost import Cost
 from whybox_server.serving.batch.schedule import Schedule
 from whybox_server.serving.batch.track import Batch, Block, Device, Place
-from whybox_server.serving.lane import Answers, Flow, Lane, Slice
+from whybox_server.serving.lane import ENDLESS, Answers, Flow, Lane, Patience, Slice
 
 MAX_DELAY_S = 1.0
 WINDOW_ROWS = 40
@@ -33,7 +33,7 @@ RARELY = 0.3
 class NeverRun:
     replicas: int
 
-    def run(self, slices: Sequence[Slice], pad_to: int | None) -> Answers:
+    def run(self, slices: Sequence[Slice], pad_to: int | None, patience: Patience = ENDLESS) -> Answers:
         raise NotImplementedError
 
 

@@ -28,7 +28,7 @@ from whybox_server.core.errors import (
 from whybox_server.core.rows import Array, Samples
 from whybox_server.serving.batch import Backlog, Batcher
 from whybox_server.serving.batch.cost import Cost
-from whybox_server.serving.lane import Answers, Flow, Lane, Slice
+from whybox_server.serving.lane import ENDLESS, Answers, Flow, Lane, Patience, Slice
 
 Spoil = Callable[[Array, Array], Array]
 
@@ -47,7 +47,7 @@ class Model:
         self.gate.set()
         self.entered = threading.Event()
 
-    def run(self, slices: Sequence[Slice], pad_to: int | None) -> Answers:
+    def run(self, slices: Sequence[Slice], pad_to: int | None, patience: Patience = ENDLESS) -> Answers:
         x = np.concatenate([part.rows.inputs["x"][part.at, 0] for part in slices])  # type: ignore[attr-defined]
         self.calls.append(x)
         self.padded.append(pad_to)

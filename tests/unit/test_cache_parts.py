@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whybox_server.core.rows import Samples
-from whybox_server.serving.cache.breaker import Breaker
+from whybox_server.serving.breaker import Breaker
 from whybox_server.serving.cache.inflight import Flights
 from whybox_server.serving.cache.keys import Namer, check_of, distinct, redis_key
 from whybox_server.serving.cache.lru import ENTRY_OVERHEAD_BYTES, LARGEST_SHARE, Lru

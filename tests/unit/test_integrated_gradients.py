@@ -13,6 +13,7 @@ from whybox_server.core.instance import Instance
 from whybox_server.core.query import Query, Want
 from whybox_server.core.rows import Array
 from whybox_server.core.spec import Modality, TabularSpec, TextSpec
+from whybox_server.methods import probing
 from whybox_server.methods.comparison import missed
 from whybox_server.methods.gradient_shap import GRADIENT_SHAP
 from whybox_server.methods.integrated_gradients import INTEGRATED_GRADIENTS
@@ -327,3 +328,66 @@ def test_a_budget_leaves_as_many_points_as_it_allows():
     assert not found.complete
     assert found.quality[0]["samples"] == 20
     assert any("20 of 200" in text for text in found.warnings)
+
+
+def test_a_budget_is_shared_by_all_ways():
+    """2 targets x 2 baselines: of 30 rows 3 are the instance and the baselines, and 6 steps fit into the rest."""
+    asked: list[Query] = []
+    found = look(
+        INTEGRATED_GRADIENTS,
+        tensor(),
+        around_bent(tensor()),
+        outputs=2,
+        baselines=(ZERO, Baseline(BaselineKind.MEAN)),
+        steps=50,
+        budget=30,
+        told=asked.append,
+    )
+    assert [one["steps"] for one in found.quality] == [6, 6]
+    assert sum(len(query.rows) for query in asked) == 3 + 24
+
+
+def test_the_first_points_are_a_fair_sample_of_all():
+    """f = x^4 from 0: a tenth of the points, as a budget leaves, tells the same mean as all of them."""
+    instance = tensor(np.array([1.0]))
+    inside = around(instance, lambda x: x[:, 0] ** 4)
+    found = look(GRADIENT_SHAP, instance, inside, baselines=(ZERO,), num_samples=1000, budget=102)
+    assert found.quality[0]["samples"] == 100
+    assert abs(found.values[0, 0] - 1) < 5 * found.standard_errors[0, 0]
+
+
+def test_noise_moves_the_end_of_a_way_and_not_its_beginning():
+    """f = |x|^2 / 2: the sum is the mean of f(x + noise) - f(x'), which is f(x) - f(x') + 4 s^2 / 2."""
+    inside = around(tensor(), lambda x: (x**2).sum(axis=1) / 2)
+    found = look(GRADIENT_SHAP, tensor(), inside, baselines=(ZERO,), noise=1.0, num_samples=4000)
+    expected_sum = (ROW**2).sum() / 2 + 4 * np.ptp(ROW) ** 2 / 2
+    assert found.values[0].sum() == pytest.approx(expected_sum, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        (INTEGRATED_GRADIENTS, {"steps": 7}),
+        (GRADIENT_SHAP, {"num_samples": 30, "noise": 0.1}),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_gradients_may_come_in_any_number_of_pieces(monkeypatch, method, params):
+    """Three rows at a time, across the ends of ways: the same values but for the order of sums."""
+    baselines = (ZERO, Baseline(BaselineKind.MEAN), Baseline(BaselineKind.CONSTANT, 2.0))
+    whole, pieces = [], []
+    for bytes_held, queries in ((1 << 20, whole), (3 * 2 * 4 * 4, pieces)):
+        monkeypatch.setattr(probing, "QUERY_BYTES", bytes_held)
+        queries.append(
+            look(
+                method,
+                tensor(),
+                around_bent(tensor()),
+                outputs=2,
+                baselines=baselines,
+                told=queries.append,
+                **params,
+            )
+        )
+    assert len(pieces) > 3 * len(whole) / 2
+    assert np.allclose(pieces[-1].values, whole[-1].values, rtol=1e-12)

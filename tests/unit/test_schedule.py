@@ -19,7 +19,7 @@ import pytest
 from whybox_server.serving.batch.cost import Cost
 from whybox_server.serving.batch.schedule import Schedule
 from whybox_server.serving.batch.track import Batch, Block, Device, Place
-from whybox_server.serving.lane import Answers, Flow, Lane, Slice
+from whybox_server.serving.lane import ENDLESS, Answers, Flow, Lane, Patience, Slice
 
 B, A = 4e-4, 56e-6  # seconds a call and a row of a small network on two cores
 TARGET = 64
@@ -31,7 +31,7 @@ class Replicas:
     def __init__(self, replicas: int) -> None:
         self.replicas = replicas
 
-    def run(self, slices: Sequence[Slice], pad_to: int | None) -> Answers:
+    def run(self, slices: Sequence[Slice], pad_to: int | None, patience: Patience = ENDLESS) -> Answers:
         raise NotImplementedError
 
 

@@ -6,9 +6,10 @@ the others' insides.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf
 from typing import NamedTuple, Protocol, TypeAlias
 
 from whybox_server.core.rows import Array, Rows
@@ -30,6 +31,25 @@ class Slice(NamedTuple):
     at: Array
 
 
+def always() -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the answers of a call are worth having; who may wait for long gives up when they are not.
+
+    wanted: whether anybody still waits for them; safe to ask from any thread. until: when the last of
+    their deadlines passes, in seconds of `time.monotonic`.
+    """
+
+    wanted: Callable[[], bool] = always
+    until: float = inf
+
+
+ENDLESS = Patience()
+
+
 class Runner(Protocol):
     """A loaded model. `run` is called from at most `replicas` threads at once, always the same ones.
 
@@ -40,7 +60,7 @@ class Runner(Protocol):
     @property
     def replicas(self) -> int: ...
 
-    def run(self, slices: Sequence[Slice], pad_to: int | None) -> Answers:
+    def run(self, slices: Sequence[Slice], pad_to: int | None, patience: Patience = ENDLESS) -> Answers:
         """Answers for all rows of the slices in order, (n, ...); blocks; called off the event loop.
 
         pad_to: repeat the last row up to this many rows, and leave the copies' answers out.
@@ -55,7 +75,9 @@ class Lane:
 
     fingerprint: digest over model content, way of execution, outputs, want and mode; 32 bytes.
     answers: what a row's answers are, by field of `core.query.Reply`. nodes: of the graph, by the
-    provider that runs them.
+    provider that runs them. remote: the work is done elsewhere, so that the runner has slots of its own,
+    as many as replicas, and its calls are worth filling up to `max_rows`. ttl_s: how long its answers
+    may be kept; None: for ever, since its model cannot change.
     """
 
     fingerprint: bytes
@@ -64,6 +86,8 @@ class Lane:
     fixed_rows: int | None = None  # REPRODUCIBLE: every call has exactly this many
     answers: tuple[str, ...] = ("scores",)
     nodes: Mapping[str, int] = field(default_factory=dict)
+    remote: bool = False
+    ttl_s: float | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -92,3 +116,4 @@ class Flow:
     usage: Usage = field(default_factory=Usage)
     weight: float = 1.0  # its share of the device against flows of weight 1
     virtual_s: float = 0.0  # device seconds used / weight: whose counter is smallest is served next
+    deadline: float = inf  # in seconds of `time.monotonic`

@@ -1,3 +1,4 @@
+from whybox.v1 import endpoint_pb2 as _endpoint_pb2
 from whybox.v1 import explanation_pb2 as _explanation_pb2
 from whybox.v1 import method_pb2 as _method_pb2
 from whybox.v1 import spec_pb2 as _spec_pb2
@@ -11,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ExplainRequest(_message.Message):
-    __slots__ = ("model", "instances", "targets", "space", "spec", "seed", "mode", "max_queries", "render", "lime", "occlusion", "anchors", "streak", "prediction_difference", "cem", "erasure", "meaningful_perturbation", "rise", "kernel_shap", "shapley_sampling", "gradient", "saliency", "gradient_x_input", "smooth_grad", "integrated_gradients", "gradient_shap", "deconvnet", "guided_backprop", "cam", "grad_cam", "guided_grad_cam", "lrp", "deep_taylor", "deeplift")
+    __slots__ = ("model", "instances", "targets", "space", "spec", "seed", "mode", "max_queries", "render", "endpoint", "lime", "occlusion", "anchors", "streak", "prediction_difference", "cem", "erasure", "meaningful_perturbation", "rise", "kernel_shap", "shapley_sampling", "gradient", "saliency", "gradient_x_input", "smooth_grad", "integrated_gradients", "gradient_shap", "deconvnet", "guided_backprop", "cam", "grad_cam", "guided_grad_cam", "lrp", "deep_taylor", "deeplift")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INSTANCES_FIELD_NUMBER: _ClassVar[int]
     TARGETS_FIELD_NUMBER: _ClassVar[int]
@@ -21,6 +22,7 @@ class ExplainRequest(_message.Message):
     MODE_FIELD_NUMBER: _ClassVar[int]
     MAX_QUERIES_FIELD_NUMBER: _ClassVar[int]
     RENDER_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     LIME_FIELD_NUMBER: _ClassVar[int]
     OCCLUSION_FIELD_NUMBER: _ClassVar[int]
     ANCHORS_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +57,7 @@ class ExplainRequest(_message.Message):
     mode: _explanation_pb2.Mode
     max_queries: int
     render: _containers.RepeatedScalarFieldContainer[_explanation_pb2.RenderFormat]
+    endpoint: _endpoint_pb2.Endpoint
     lime: _method_pb2.LimeParams
     occlusion: _method_pb2.OcclusionParams
     anchors: _method_pb2.AnchorsParams
@@ -80,7 +83,7 @@ class ExplainRequest(_message.Message):
     lrp: _method_pb2.LrpParams
     deep_taylor: _method_pb2.DeepTaylorParams
     deeplift: _method_pb2.DeepliftParams
-    def __init__(self, model: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., targets: _Optional[_Iterable[_Union[TargetChoice, _Mapping]]] = ..., space: _Optional[_Union[_explanation_pb2.ScoreSpace, str]] = ..., spec: _Optional[_Union[_spec_pb2.ModelSpec, _Mapping]] = ..., seed: _Optional[int] = ..., mode: _Optional[_Union[_explanation_pb2.Mode, str]] = ..., max_queries: _Optional[int] = ..., render: _Optional[_Iterable[_Union[_explanation_pb2.RenderFormat, str]]] = ..., lime: _Optional[_Union[_method_pb2.LimeParams, _Mapping]] = ..., occlusion: _Optional[_Union[_method_pb2.OcclusionParams, _Mapping]] = ..., anchors: _Optional[_Union[_method_pb2.AnchorsParams, _Mapping]] = ..., streak: _Optional[_Union[_method_pb2.StreakParams, _Mapping]] = ..., prediction_difference: _Optional[_Union[_method_pb2.PredictionDifferenceParams, _Mapping]] = ..., cem: _Optional[_Union[_method_pb2.CemParams, _Mapping]] = ..., erasure: _Optional[_Union[_method_pb2.ErasureParams, _Mapping]] = ..., meaningful_perturbation: _Optional[_Union[_method_pb2.MeaningfulPerturbationParams, _Mapping]] = ..., rise: _Optional[_Union[_method_pb2.RiseParams, _Mapping]] = ..., kernel_shap: _Optional[_Union[_method_pb2.KernelShapParams, _Mapping]] = ..., shapley_sampling: _Optional[_Union[_method_pb2.ShapleySamplingParams, _Mapping]] = ..., gradient: _Optional[_Union[_method_pb2.GradientParams, _Mapping]] = ..., saliency: _Optional[_Union[_method_pb2.SaliencyParams, _Mapping]] = ..., gradient_x_input: _Optional[_Union[_method_pb2.GradientXInputParams, _Mapping]] = ..., smooth_grad: _Optional[_Union[_method_pb2.SmoothGradParams, _Mapping]] = ..., integrated_gradients: _Optional[_Union[_method_pb2.IntegratedGradientsParams, _Mapping]] = ..., gradient_shap: _Optional[_Union[_method_pb2.GradientShapParams, _Mapping]] = ..., deconvnet: _Optional[_Union[_method_pb2.DeconvnetParams, _Mapping]] = ..., guided_backprop: _Optional[_Union[_method_pb2.GuidedBackpropParams, _Mapping]] = ..., cam: _Optional[_Union[_method_pb2.CamParams, _Mapping]] = ..., grad_cam: _Optional[_Union[_method_pb2.GradCamParams, _Mapping]] = ..., guided_grad_cam: _Optional[_Union[_method_pb2.GuidedGradCamParams, _Mapping]] = ..., lrp: _Optional[_Union[_method_pb2.LrpParams, _Mapping]] = ..., deep_taylor: _Optional[_Union[_method_pb2.DeepTaylorParams, _Mapping]] = ..., deeplift: _Optional[_Union[_method_pb2.DeepliftParams, _Mapping]] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., targets: _Optional[_Iterable[_Union[TargetChoice, _Mapping]]] = ..., space: _Optional[_Union[_explanation_pb2.ScoreSpace, str]] = ..., spec: _Optional[_Union[_spec_pb2.ModelSpec, _Mapping]] = ..., seed: _Optional[int] = ..., mode: _Optional[_Union[_explanation_pb2.Mode, str]] = ..., max_queries: _Optional[int] = ..., render: _Optional[_Iterable[_Union[_explanation_pb2.RenderFormat, str]]] = ..., endpoint: _Optional[_Union[_endpoint_pb2.Endpoint, _Mapping]] = ..., lime: _Optional[_Union[_method_pb2.LimeParams, _Mapping]] = ..., occlusion: _Optional[_Union[_method_pb2.OcclusionParams, _Mapping]] = ..., anchors: _Optional[_Union[_method_pb2.AnchorsParams, _Mapping]] = ..., streak: _Optional[_Union[_method_pb2.StreakParams, _Mapping]] = ..., prediction_difference: _Optional[_Union[_method_pb2.PredictionDifferenceParams, _Mapping]] = ..., cem: _Optional[_Union[_method_pb2.CemParams, _Mapping]] = ..., erasure: _Optional[_Union[_method_pb2.ErasureParams, _Mapping]] = ..., meaningful_perturbation: _Optional[_Union[_method_pb2.MeaningfulPerturbationParams, _Mapping]] = ..., rise: _Optional[_Union[_method_pb2.RiseParams, _Mapping]] = ..., kernel_shap: _Optional[_Union[_method_pb2.KernelShapParams, _Mapping]] = ..., shapley_sampling: _Optional[_Union[_method_pb2.ShapleySamplingParams, _Mapping]] = ..., gradient: _Optional[_Union[_method_pb2.GradientParams, _Mapping]] = ..., saliency: _Optional[_Union[_method_pb2.SaliencyParams, _Mapping]] = ..., gradient_x_input: _Optional[_Union[_method_pb2.GradientXInputParams, _Mapping]] = ..., smooth_grad: _Optional[_Union[_method_pb2.SmoothGradParams, _Mapping]] = ..., integrated_gradients: _Optional[_Union[_method_pb2.IntegratedGradientsParams, _Mapping]] = ..., gradient_shap: _Optional[_Union[_method_pb2.GradientShapParams, _Mapping]] = ..., deconvnet: _Optional[_Union[_method_pb2.DeconvnetParams, _Mapping]] = ..., guided_backprop: _Optional[_Union[_method_pb2.GuidedBackpropParams, _Mapping]] = ..., cam: _Optional[_Union[_method_pb2.CamParams, _Mapping]] = ..., grad_cam: _Optional[_Union[_method_pb2.GradCamParams, _Mapping]] = ..., guided_grad_cam: _Optional[_Union[_method_pb2.GuidedGradCamParams, _Mapping]] = ..., lrp: _Optional[_Union[_method_pb2.LrpParams, _Mapping]] = ..., deep_taylor: _Optional[_Union[_method_pb2.DeepTaylorParams, _Mapping]] = ..., deeplift: _Optional[_Union[_method_pb2.DeepliftParams, _Mapping]] = ...) -> None: ...
 
 class Instance(_message.Message):
     __slots__ = ("tensors", "text", "picture", "record")
@@ -148,14 +151,20 @@ class ExplainStreamResponse(_message.Message):
     def __init__(self, plan: _Optional[_Union[Plan, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., explanation: _Optional[_Union[IndexedExplanation, _Mapping]] = ...) -> None: ...
 
 class Plan(_message.Message):
-    __slots__ = ("rows", "exact", "seconds")
+    __slots__ = ("rows", "exact", "seconds", "calls", "cost", "currency")
     ROWS_FIELD_NUMBER: _ClassVar[int]
     EXACT_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
     rows: _containers.RepeatedScalarFieldContainer[int]
     exact: bool
     seconds: float
-    def __init__(self, rows: _Optional[_Iterable[int]] = ..., exact: _Optional[bool] = ..., seconds: _Optional[float] = ...) -> None: ...
+    calls: int
+    cost: float
+    currency: str
+    def __init__(self, rows: _Optional[_Iterable[int]] = ..., exact: _Optional[bool] = ..., seconds: _Optional[float] = ..., calls: _Optional[int] = ..., cost: _Optional[float] = ..., currency: _Optional[str] = ...) -> None: ...
 
 class Progress(_message.Message):
     __slots__ = ("rows_done", "rows_planned", "instances_done")

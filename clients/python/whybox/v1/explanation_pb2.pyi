@@ -314,7 +314,7 @@ class Usage(_message.Message):
     def __init__(self, rows_planned: _Optional[int] = ..., rows_asked: _Optional[int] = ..., rows_unique: _Optional[int] = ..., rows_cached: _Optional[int] = ..., rows_sent: _Optional[int] = ..., batches: _Optional[int] = ..., mean_fill: _Optional[float] = ..., queued_ms: _Optional[float] = ..., model_ms: _Optional[float] = ..., method_ms: _Optional[float] = ..., wall_ms: _Optional[float] = ...) -> None: ...
 
 class Provenance(_message.Message):
-    __slots__ = ("model_digest", "model", "method", "method_version", "seed", "mode", "baseline", "segmentation", "libraries", "provider", "guesses", "request_id", "nodes")
+    __slots__ = ("model_digest", "model", "method", "method_version", "seed", "mode", "baseline", "segmentation", "libraries", "provider", "guesses", "request_id", "nodes", "protocol", "model_version", "determinism")
     class LibrariesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -342,6 +342,9 @@ class Provenance(_message.Message):
     GUESSES_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    DETERMINISM_FIELD_NUMBER: _ClassVar[int]
     model_digest: str
     model: str
     method: str
@@ -355,7 +358,10 @@ class Provenance(_message.Message):
     guesses: _containers.RepeatedScalarFieldContainer[str]
     request_id: str
     nodes: _containers.ScalarMap[str, int]
-    def __init__(self, model_digest: _Optional[str] = ..., model: _Optional[str] = ..., method: _Optional[str] = ..., method_version: _Optional[str] = ..., seed: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., baseline: _Optional[str] = ..., segmentation: _Optional[str] = ..., libraries: _Optional[_Mapping[str, str]] = ..., provider: _Optional[str] = ..., guesses: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ..., nodes: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    protocol: str
+    model_version: str
+    determinism: str
+    def __init__(self, model_digest: _Optional[str] = ..., model: _Optional[str] = ..., method: _Optional[str] = ..., method_version: _Optional[str] = ..., seed: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., baseline: _Optional[str] = ..., segmentation: _Optional[str] = ..., libraries: _Optional[_Mapping[str, str]] = ..., provider: _Optional[str] = ..., guesses: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ..., nodes: _Optional[_Mapping[str, int]] = ..., protocol: _Optional[str] = ..., model_version: _Optional[str] = ..., determinism: _Optional[str] = ...) -> None: ...
 
 class Rendering(_message.Message):
     __slots__ = ("format", "content")

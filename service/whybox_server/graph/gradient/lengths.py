@@ -81,24 +81,21 @@ class _Names:
 
 
 def name_lengths(graph: GraphProto) -> None:
-    """In place, in the types of values; those of inputs and outputs keep the names they were declared with."""
-    declared = [*graph.input, *graph.output]
+    """In place, in the types of values and outputs; inputs keep the names they were declared with."""
+    made = [*graph.value_info, *graph.output]
     shapes: dict[Value, Sequence[TensorShapeProto.Dimension]] = {
-        entry.name: entry.type.tensor_type.shape.dim
-        for entry in [*graph.value_info, *declared]
-        if _ranked(entry)
+        entry.name: entry.type.tensor_type.shape.dim for entry in [*made, *graph.input] if _ranked(entry)
     }
     shapes |= {
         tensor.name: [TensorShapeProto.Dimension(dim_value=n) for n in tensor.dims]
         for tensor in graph.initializer
     }
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    names = _Names(
-        shapes, constants, {dim.dim_param for entry in declared for dim in shapes.get(entry.name, ())}
-    )
+    given = {dim.dim_param for entry in graph.input for dim in shapes.get(entry.name, ())}
+    names = _Names(shapes, constants, given)
     for node in graph.node:
         names.settle(node)
-    for entry in graph.value_info:
+    for entry in made:
         for dim in shapes.get(entry.name, ()):
             if dim.dim_param in names.same:
                 _write(dim, names.same[dim.dim_param])

@@ -76,7 +76,7 @@ class Door:
 class Batcher:
     """Coalesces the rows of all flows into model calls. An asynchronous context manager.
 
-    slots: calls of many-threaded models at once, over all lanes; None: one per core.
+    slots: calls of many-threaded models at once, over all lanes that run here; None: one per core.
     depth: calls handed over per slot: 2 prepares the next one while one runs.
     """
 
@@ -192,7 +192,12 @@ class Batcher:
         return self._schedule.tracks.get(place.track.lane.fingerprint) is place.track
 
     def _device(self, lane: Lane) -> Device:
-        return self._single if lane.runner.replicas == 1 else self._shared
+        if not lane.remote:
+            return self._single if lane.runner.replicas == 1 else self._shared
+        device = self._far.get(lane.runner)
+        if device is None:
+            device = self._far[lane.runner] = Device(lane.runner.replicas)
+        return device
 
     def _cost(self, lane: Lane) -> Cost:
         """What was learnt of a lane, the longest unused one forgotten."""
@@ -200,6 +205,8 @@ class Batcher:
         if cost is None:
             warm_up = min(lane.runner.replicas, self._device(lane).slots)
             cost = Cost(lane.max_rows, lane.fixed_rows, warm_up)
+        if lane.remote:
+            cost.fill_up_to(lane.max_rows)
         self._costs[lane.fingerprint] = cost
         if len(self._costs) > LANES_REMEMBERED:
             self._costs.popitem(last=False)
@@ -237,12 +244,12 @@ class Batcher:
         self._crew_of(lane).do(lambda: self._work(batch, call))
 
     def _crew_of(self, lane: Lane) -> Crew:
-        """The shared threads, or the one thread of a runner that must always see the same."""
-        if lane.runner.replicas != 1:
+        """The shared threads, those of a remote runner, or the one thread of one that must always see the same."""
+        if lane.runner.replicas != 1 and not lane.remote:
             return self._crew
         crew = self._own.get(lane.runner)
         if crew is None:
-            crew = self._own[lane.runner] = Crew(1, "whybox-model-own")
+            crew = self._own[lane.runner] = Crew(lane.runner.replicas, "whybox-model-own")
             crew.start()
             weakref.finalize(lane.runner, crew.stop)
         return crew
@@ -319,6 +326,7 @@ class Batcher:
             max_delay_s=self._max_delay_s, window_rows=self._window_rows, depth=self._depth
         )
         self._shared, self._single = Device(self._slots), Device(1)
+        self._far: weakref.WeakKeyDictionary[Runner, Device] = weakref.WeakKeyDictionary()
 
 
 def join_all(crews: Sequence[Crew]) -> None:

@@ -14,12 +14,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from whybox_server.core.errors import ModelFailed, ModelOutputInvalid, WhyboxError
+from whybox_server.core.errors import (
+    DeadlineExceeded,
+    EgressDenied,
+    EndpointBudgetSpent,
+    EndpointUnreachable,
+    ModelFailed,
+    ModelOutputInvalid,
+    WhyboxError,
+)
 from whybox_server.core.rows import Array, Rows
 from whybox_server.serving.batch.track import Block
-from whybox_server.serving.lane import Answers, Runner, Slice
+from whybox_server.serving.lane import Answers, Patience, Runner, Slice
 
 LONGEST_TEXT = 300  # characters of the runtime's own words that a caller gets to see
+NOT_OF_ROWS = (DeadlineExceeded, EgressDenied, EndpointBudgetSpent, EndpointUnreachable)
 UNSTEADY = "the model's answers change their shape or type from call to call, so that rows cannot be compared"
 
 
@@ -95,6 +104,9 @@ class Call:
         if error is None:
             return
         self.clean = False
+        if isinstance(error, NOT_OF_ROWS):
+            Search(self._try, self.told, runs=0).settle(parts, error)
+            return
         guilty = [(parts, error)]
         if len({part.sheet.block.place for part in parts}) > 1:
             alone = [(group, self._try(group)) for group in by_flow(parts)]
@@ -109,7 +121,7 @@ class Call:
         started = self.clock()
         try:
             slices = [Slice(part.sheet.rows, np.arange(part.lo, part.hi)) for part in parts]
-            answers = self.runner.run(slices, self.pad_to)
+            answers = self.runner.run(slices, self.pad_to, patience_of(parts))
             told = deliver(parts, answers)
         except Exception as error:  # noqa: BLE001 - whatever a runtime raises is the caller's to know
             return error
@@ -152,6 +164,13 @@ class Search:
             if part.sheet not in self.failed:
                 self.failed.add(part.sheet)
                 self.told.append(Told(part.sheet, 0, blame(error, range(part.lo, part.hi))))
+
+
+def patience_of(parts: Sequence[Part]) -> Patience:
+    """That of the most patient one."""
+    blocks = [part.sheet.block for part in parts]
+    until = max(block.place.flow.deadline for block in blocks)
+    return Patience(lambda: any(block.live for block in blocks), until)
 
 
 def deliver(parts: Sequence[Part], answers: Answers) -> list[Told]:

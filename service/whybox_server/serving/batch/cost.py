@@ -59,6 +59,7 @@ class Cost:
     """One lane's batch size. `target` rows are worth waiting for; `probe`, if set, is worth a try.
 
     warm_up: calls at the start that say nothing, one per replica: buffers are made, kernels chosen.
+    learns: False where the target is given.
     """
 
     max_rows: int
@@ -67,6 +68,7 @@ class Cost:
     target: int = 1
     exploring: bool = True
     probe: int | None = None
+    learns: bool = True
     calls: int = 0
     line: Line = field(default_factory=Line)
     samples: dict[int, deque[float]] = field(default_factory=dict)  # seconds by batch size
@@ -75,6 +77,11 @@ class Cost:
         if self.fixed_rows is not None:
             self.target, self.exploring = self.fixed_rows, False
 
+    def fill_up_to(self, rows: int) -> None:
+        """Calls cost more than time: each is to have this many rows, as far as there are so many."""
+        self.max_rows, self.learns, self.exploring = rows, False, False
+        self.target = self.fixed_rows or rows
+
     def record(self, rows: int, seconds: float) -> None:
         """A call of `rows` rows, at least 1, took `seconds` in the runner."""
         self.calls += 1
@@ -82,7 +89,7 @@ class Cost:
             return
         seconds += HAND_OVER_S
         self.line.add(self.fixed_rows or rows, seconds)
-        if self.fixed_rows is not None:
+        if self.fixed_rows is not None or not self.learns:
             return
         if self._is_step(rows):
             self.samples.setdefault(rows, deque(maxlen=REMEMBERED)).append(seconds)
@@ -105,7 +112,7 @@ class Cost:
     def parts(self, rows: int, replicas: int) -> int:
         """Into how many calls `rows` rows, at most a target each, are split when `replicas` are free."""
         least = -(-rows // self.target)
-        if self.exploring or self.fixed_rows is not None or self.line.weight == 0:
+        if self.exploring or not self.learns or self.fixed_rows is not None or self.line.weight == 0:
             return least
         most = min(replicas, rows)
         whole = self.line.at(rows)

@@ -68,6 +68,7 @@ class Desk:
         self._fields = lane.answers
         self._usage = flow.usage
         self._enabled = enabled
+        self._ttl_s = lane.ttl_s
         self._record_bytes = 0  # of this lane's last answer; 0: none yet
 
     def close(self) -> None:
@@ -177,11 +178,13 @@ class Desk:
         lacking = [i for i, record in enumerate(records) if record is None]
         if len(lacking) < len(records):
             found = [(key, record) for key, record in zip(identities, records, strict=True) if record]
-            self._layers.lru.put_many(*zip(*found, strict=True))
+            if self._ttl_s is None:  # else it is not known here how old they are
+                keys, kept = zip(*found, strict=True)
+                self._layers.lru.put_many(keys, kept)
             self._usage.rows_cached += self._fill(sheet, at, records)[0]
         if lacking:
             fresh = await self._ask_and_keep(sheet, at[lacking], [identities[i] for i in lacking])
-            store.offer([tags[i] for i in lacking], fresh)
+            store.offer([tags[i] for i in lacking], fresh, self._ttl_s)
             for i, record in zip(lacking, fresh, strict=True):
                 records[i] = record
         return [record for record in records if record is not None]
@@ -190,7 +193,7 @@ class Desk:
         layout, answers = await self._ask(sheet, at)
         records = pack(layout, answers)
         self._layers.counters.misses += len(records)
-        self._layers.lru.put_many(identities, records)
+        self._layers.lru.put_many(identities, records, self._ttl_s)
         return records
 
     async def _ask(self, sheet: Sheet, at: Array) -> tuple[Layout, Answers]:

@@ -1,4 +1,4 @@
-"""The answers asked for last, in this process, bounded in bytes.
+"""The answers asked for last, in this process, bounded in bytes; some of them in time, too.
 
 It holds records (see codec.py) by identity and knows nothing of what they mean. Used on the event
 loop only, so that it needs no lock.
@@ -6,8 +6,9 @@ loop only, so that it needs no lock.
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 ENTRY_OVERHEAD_BYTES = 260  # measured: key object, record object, its share of the table and the list
 LARGEST_SHARE = 8  # a record above 1/8 of the bound would push too many others out
@@ -16,10 +17,12 @@ LARGEST_SHARE = 8  # a record above 1/8 of the bound would push too many others 
 class Lru:
     """Records by identity; every operation is O(1) per row."""
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit_bytes = limit_bytes
+        self._clock = clock
         self._bytes = 0
         self._records: OrderedDict[bytes, bytes] = OrderedDict()
+        self._expires: dict[bytes, float] = {}  # of those that are not kept for ever
 
     def __len__(self) -> int:
         return len(self._records)
@@ -31,6 +34,8 @@ class Lru:
 
     def get_many(self, identities: Sequence[bytes]) -> list[bytes | None]:
         """What is known of these rows, in order; what is found counts as just used."""
+        if self._expires:
+            self._forget_expired(identities)
         found = list(map(self._records.get, identities))
         used = self._records.move_to_end
         for identity, record in zip(identities, found, strict=True):
@@ -38,9 +43,12 @@ class Lru:
                 used(identity)
         return found
 
-    def put_many(self, identities: Iterable[bytes], records: Iterable[bytes]) -> None:
-        """Keep records, then let go of the least recently used until the bound holds."""
+    def put_many(
+        self, identities: Iterable[bytes], records: Iterable[bytes], ttl_s: float | None = None
+    ) -> None:
+        """Keep records, for `ttl_s` at most, then let go of the least recently used until the bound holds."""
         largest = self._limit_bytes // LARGEST_SHARE
+        expires = None if ttl_s is None else self._clock() + ttl_s
         table, grown = self._records, 0
         for identity, record in zip(identities, records, strict=True):
             old = table.pop(identity, None)
@@ -50,7 +58,18 @@ class Lru:
             if cost <= largest:
                 table[identity] = record
                 grown += cost
+                if expires is not None:
+                    self._expires[identity] = expires
         self._bytes += grown
         while self._bytes > self._limit_bytes:
-            _, gone = table.popitem(last=False)
+            identity, gone = table.popitem(last=False)
             self._bytes -= len(gone) + ENTRY_OVERHEAD_BYTES
+            self._expires.pop(identity, None)
+
+    def _forget_expired(self, identities: Iterable[bytes]) -> None:
+        now = self._clock()
+        for identity in identities:
+            if self._expires.get(identity, now) < now:
+                del self._expires[identity]
+                gone = self._records.pop(identity, None)
+                self._bytes -= 0 if gone is None else len(gone) + ENTRY_OVERHEAD_BYTES

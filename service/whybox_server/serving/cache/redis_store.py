@@ -19,7 +19,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from whybox_server.serving.cache.breaker import Breaker, Clock
+from whybox_server.serving.breaker import Breaker, Clock
 from whybox_server.serving.cache.codec import unseal
 from whybox_server.serving.cache.counters import Counters
 from whybox_server.serving.cache.keys import check_of, redis_key
@@ -108,9 +108,9 @@ class RedisStore:
         self._count_failure("timeout", at_once=True)
         return nothing
 
-    def offer(self, tags: Sequence[bytes], records: Sequence[bytes]) -> None:
-        """Have records written some time soon; never waits."""
-        self._writer.offer(tags, records)
+    def offer(self, tags: Sequence[bytes], records: Sequence[bytes], ttl_s: float | None = None) -> None:
+        """Have records written some time soon, to be kept for `ttl_s` (None: as configured); never waits."""
+        self._writer.offer(tags, records, ttl_s)
 
     def _trusted(self, tags: Sequence[bytes], values: Sequence[object]) -> list[bytes | None]:
         pairs = zip(tags, values, strict=False)  # a reply that is too short is no reply

@@ -10,14 +10,14 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from whybox_server.serving.cache.breaker import Breaker, Clock
+from whybox_server.serving.breaker import Breaker, Clock
 from whybox_server.serving.cache.codec import seal
 from whybox_server.serving.cache.counters import Counters
 from whybox_server.serving.cache.keys import check_of, redis_key
@@ -33,6 +33,14 @@ SET_ALL = """
 for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[i], 'EX', ARGV[#ARGV]) end
 return #KEYS
 """
+
+
+class Row(NamedTuple):
+    """What waits to be written."""
+
+    tag: bytes
+    record: bytes
+    ttl_s: float
 
 
 class Limits(Protocol):
@@ -68,12 +76,12 @@ class Writer:
         self._limits = limits
         self._clock = clock
         self._rng = rng
-        self._queue: deque[tuple[bytes, bytes]] = deque()  # (tag, record), oldest first
+        self._queue: deque[Row] = deque()  # oldest first
         self._more = asyncio.Event()
         self._paused_until = float("-inf")
         self._task: asyncio.Task[None] | None = None
         # Every way writes a batch in one round trip; one the server does not know is never tried again.
-        self._ways: list[Callable[[Mapping[bytes, bytes]], Awaitable[object]]] = [
+        self._ways: list[Callable[[Mapping[bytes, bytes], int], Awaitable[object]]] = [
             self._msetex,
             self._script,
             self._pipeline,
@@ -85,9 +93,11 @@ class Writer:
         """Begin to write."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    def offer(self, tags: Sequence[bytes], records: Sequence[bytes]) -> None:
+    def offer(self, tags: Sequence[bytes], records: Sequence[bytes], ttl_s: float | None = None) -> None:
         """Queue rows that are small enough; drop the oldest while there are too many bytes."""
-        fresh = [pair for pair in zip(tags, records, strict=True) if len(pair[1]) <= VALUE_LIMIT_BYTES]
+        ttl_s = self._limits.ttl_s if ttl_s is None else min(ttl_s, self._limits.ttl_s)
+        rows = (Row(tag, record, ttl_s) for tag, record in zip(tags, records, strict=True))
+        fresh = [row for row in rows if len(row.record) <= VALUE_LIMIT_BYTES]
         self._queue.extend(fresh)
         self.queued_bytes += sum(map(_cost, fresh))
         while self.queued_bytes > self._limits.queue_bytes:
@@ -123,20 +133,23 @@ class Writer:
             else:
                 await asyncio.sleep(IDLE_S)
 
-    def _batch(self) -> list[tuple[bytes, bytes]]:
-        """The oldest rows, as many as fit one round trip."""
-        batch: list[tuple[bytes, bytes]] = []
-        size = 0
-        while self._queue and len(batch) < BATCH_ROWS and size < BATCH_BYTES:
+    def _batch(self) -> list[Row]:
+        """The oldest rows, as many as fit one round trip and are kept equally long."""
+        batch = [self._queue.popleft()]
+        size, ttl_s = _cost(batch[0]), batch[0].ttl_s
+        while self._more_of(ttl_s) and len(batch) < BATCH_ROWS and size < BATCH_BYTES:
             batch.append(self._queue.popleft())
             size += _cost(batch[-1])
         self.queued_bytes -= size
         return batch
 
-    async def _write(self, batch: Sequence[tuple[bytes, bytes]]) -> None:
-        values = {redis_key(tag): seal(record, check_of(tag)) for tag, record in batch}
+    def _more_of(self, ttl_s: float) -> bool:
+        return bool(self._queue) and self._queue[0].ttl_s == ttl_s
+
+    async def _write(self, batch: Sequence[Row]) -> None:
+        values = {redis_key(row.tag): seal(row.record, check_of(row.tag)) for row in batch}
         try:
-            await self._send(values)
+            await self._send(values, self._jittered(batch[0].ttl_s))
         except ResponseError as error:
             # Redis is well but takes no writes: memory is full, or it is a read-only replica.
             self._counters.errors["oom" if "OOM" in str(error) else "write_refused"] += 1
@@ -148,10 +161,10 @@ class Writer:
             return
         self._counters.dropped += len(batch)
 
-    async def _send(self, values: Mapping[bytes, bytes]) -> None:
+    async def _send(self, values: Mapping[bytes, bytes], ttl_s: int) -> None:
         while True:
             try:
-                await self._ways[0](values)
+                await self._ways[0](values, ttl_s)
             except ResponseError as error:
                 if len(self._ways) == 1 or not _unknown(error):
                     raise
@@ -159,29 +172,29 @@ class Writer:
             else:
                 return
 
-    async def _msetex(self, values: Mapping[bytes, bytes]) -> None:
+    async def _msetex(self, values: Mapping[bytes, bytes], ttl_s: int) -> None:
         """Redis 8.4, Valkey 9.1."""
         pairs = [piece for pair in values.items() for piece in pair]
-        command = ("MSETEX", len(values), *pairs, "EX", self._ttl_s())
+        command = ("MSETEX", len(values), *pairs, "EX", ttl_s)
         await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # not typed by redis-py
 
-    async def _script(self, values: Mapping[bytes, bytes]) -> None:
+    async def _script(self, values: Mapping[bytes, bytes], ttl_s: int) -> None:
         """Every other server that runs scripts."""
-        await self._set_all(keys=list(values), args=[*values.values(), self._ttl_s()])
+        await self._set_all(keys=list(values), args=[*values.values(), ttl_s])
 
-    async def _pipeline(self, values: Mapping[bytes, bytes]) -> None:
+    async def _pipeline(self, values: Mapping[bytes, bytes], ttl_s: int) -> None:
         """Where scripts are forbidden; ten times the work for the server."""
-        pipe, ttl_s = self._client.pipeline(transaction=False), self._ttl_s()
+        pipe = self._client.pipeline(transaction=False)
         for key, value in values.items():
             pipe.set(key, value, ex=ttl_s)
         await pipe.execute()
 
-    def _ttl_s(self) -> int:
-        return max(1, round(self._limits.ttl_s * self._rng.uniform(1 - JITTER, 1 + JITTER)))
+    def _jittered(self, ttl_s: float) -> int:
+        return max(1, round(ttl_s * self._rng.uniform(1 - JITTER, 1 + JITTER)))
 
 
-def _cost(row: tuple[bytes, bytes]) -> int:
-    return len(row[1]) + ROW_OVERHEAD_BYTES
+def _cost(row: Row) -> int:
+    return len(row.record) + ROW_OVERHEAD_BYTES
 
 
 def _unknown(error: ResponseError) -> bool:

@@ -47,7 +47,12 @@ def parse(text: str, load: Load) -> ModelSpec:
         given = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise DescriptionError(f"whybox.yaml is no YAML: {' '.join(str(error).split())}") from error
-    top = _mapping("", {} if given is None else given, KEYS)
+    return spec_of(given, load)
+
+
+def spec_of(given: Any, load: Load) -> ModelSpec:
+    """The spec that these keys make, as read from YAML; None is none of them. Raises DescriptionError."""
+    top = mapping("", {} if given is None else given, KEYS)
     sections = [name for name in SECTIONS if name in top]
     if len(sections) > 1:
         raise DescriptionError(f"only one of {', '.join(sections)} can describe a model")
@@ -57,8 +62,8 @@ def parse(text: str, load: Load) -> ModelSpec:
         raise DescriptionError(f"modality is {modality.value} but the section is {sections[0]}")
     return ModelSpec(
         modality=modality,
-        labels=_texts("labels", top.get("labels")),
-        output=_text("output", top.get("output", "")),
+        labels=texts("labels", top.get("labels")),
+        output=text("output", top.get("output", "")),
         score=_choice("score", top.get("score"), ScoreKind),
         batch=_choice("batch", top.get("batch"), BatchAxis),
         gradient=_gradient(top["gradient"]) if "gradient" in top else None,
@@ -67,52 +72,52 @@ def parse(text: str, load: Load) -> ModelSpec:
 
 
 def _gradient(given: Any) -> GradientOutput:
-    keys = _mapping("gradient", {} if given is None else given, GRADIENT_KEYS)
+    keys = mapping("gradient", {} if given is None else given, GRADIENT_KEYS)
     if "output" not in keys:
         raise DescriptionError("gradient.output is missing: name the output that holds the gradient")
-    return GradientOutput(**{key: _text(f"gradient.{key}", keys[key]) for key in keys})
+    return GradientOutput(**{key: text(f"gradient.{key}", keys[key]) for key in keys})
 
 
 def _details(name: str, given: Any, load: Load) -> Details:
     given = {} if given is None else given
     match name:
         case "tabular":
-            keys = _mapping(name, given, ("feature_names", "background", "categories"))
+            keys = mapping(name, given, ("feature_names", "background", "categories"))
             return TabularSpec(
-                _texts("tabular.feature_names", keys.get("feature_names")),
+                texts("tabular.feature_names", keys.get("feature_names")),
                 _background("tabular.background", keys.get("background"), load),
                 _categories(keys.get("categories")),
             )
         case "image":
-            keys = _mapping(name, given, ("layout", "black", "white", "mean", "std", "background"))
+            keys = mapping(name, given, ("layout", "black", "white", "mean", "std", "background"))
             return ImageSpec(
                 _layout(name, keys.get("layout")),
-                _number("image.black", keys.get("black", 0)),
-                _number("image.white", keys.get("white", 1)),
+                number("image.black", keys.get("black", 0)),
+                number("image.white", keys.get("white", 1)),
                 _numbers("image.mean", keys.get("mean")),
                 _numbers("image.std", keys.get("std")),
                 _background("image.background", keys.get("background"), load),
             )
         case "text":
-            keys = _mapping(name, given, ("mask_token", "mask_id", "pad_id"))
+            keys = mapping(name, given, ("mask_token", "mask_id", "pad_id"))
             mask_id = keys.get("mask_id")
             return TextSpec(
-                _text("text.mask_token", keys.get("mask_token", TextSpec().mask_token)),
+                text("text.mask_token", keys.get("mask_token", TextSpec().mask_token)),
                 None if mask_id is None else _integer("text.mask_id", mask_id),
                 _integer("text.pad_id", keys.get("pad_id", 0)),
             )
         case _:
-            keys = _mapping(name, given, ("layout", "channel_names", "background"))
+            keys = mapping(name, given, ("layout", "channel_names", "background"))
             return TimeSeriesSpec(
                 _layout(name, keys.get("layout")),
-                _texts("time_series.channel_names", keys.get("channel_names")),
+                texts("time_series.channel_names", keys.get("channel_names")),
                 _background("time_series.background", keys.get("background"), load),
             )
 
 
-def _mapping(where: str, given: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
+def mapping(where: str, given: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
     if not isinstance(given, dict):
-        raise DescriptionError(f"{where or 'whybox.yaml'} must be a mapping of {', '.join(known)}")
+        raise DescriptionError(f"{where or 'a spec'} must be a mapping of {', '.join(known)}")
     for key in given:
         if key not in known:
             near = get_close_matches(str(key), known, 1)
@@ -138,13 +143,13 @@ def _layout(section: str, given: Any) -> str:
     return given or ""
 
 
-def _text(where: str, given: Any) -> str:
+def text(where: str, given: Any) -> str:
     if not isinstance(given, str):
         raise DescriptionError(f"{where} must be a text, got {given!r}; put it in quotes")
     return given
 
 
-def _texts(where: str, given: Any) -> tuple[str, ...]:
+def texts(where: str, given: Any) -> tuple[str, ...]:
     """Numbers are taken as their text, since labels are often 0, 1, 2; a bool is a forgotten quote."""
     if given is None:
         return ()
@@ -156,7 +161,7 @@ def _texts(where: str, given: Any) -> tuple[str, ...]:
     return tuple(map(str, given))
 
 
-def _number(where: str, given: Any) -> float:
+def number(where: str, given: Any) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float):
         raise DescriptionError(f"{where} must be a number, got {given!r}")
     return float(given)
@@ -173,7 +178,7 @@ def _numbers(where: str, given: Any) -> tuple[float, ...]:
         return ()
     if not isinstance(given, list):
         raise DescriptionError(f"{where} must be a list of numbers, got {given!r}")
-    return tuple(_number(where, entry) for entry in given)
+    return tuple(number(where, entry) for entry in given)
 
 
 def _categories(given: Any) -> dict[int, tuple[str, ...]]:
@@ -182,7 +187,7 @@ def _categories(given: Any) -> dict[int, tuple[str, ...]]:
     if not isinstance(given, dict):
         raise DescriptionError("tabular.categories must map column numbers to lists of names")
     return {
-        _integer("a key of tabular.categories", column): _texts(f"tabular.categories[{column}]", names)
+        _integer("a key of tabular.categories", column): texts(f"tabular.categories[{column}]", names)
         for column, names in given.items()
     }
 
@@ -191,6 +196,6 @@ def _background(where: str, given: Any, load: Load) -> Array | None:
     if given is None:
         return None
     try:
-        return load(_text(where, given))
+        return load(text(where, given))
     except (OSError, ValueError) as error:
         raise DescriptionError(f"{where}: {error}") from error

@@ -17,7 +17,7 @@ import onnxruntime as ort
 from whybox_server.core.errors import ModelFailed, ModelOutputInvalid
 from whybox_server.core.rows import Array
 from whybox_server.core.spec import BatchAxis, ScoreKind
-from whybox_server.serving.lane import Answers, Slice
+from whybox_server.serving.lane import ENDLESS, Answers, Patience, Slice
 from whybox_server.serving.onnx.device_rows import DeviceRows
 
 BUFFER_BYTES = 64 << 20  # per thread: 106 rows of a 224x224x3 float image
@@ -78,7 +78,7 @@ class OnnxRunner:
         """Of the graph, by the provider that runs them."""
         return {} if self._plan is None else self._plan.nodes
 
-    def run(self, slices: Sequence[Slice], pad_to: int | None) -> Answers:
+    def run(self, slices: Sequence[Slice], pad_to: int | None, patience: Patience = ENDLESS) -> Answers:
         plan = self._plan
         if plan is None:
             raise ModelFailed("the model was closed while rows were waiting for it; ask again")

@@ -28,12 +28,18 @@ class Speech(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """Where a secret is: exactly one of file and env. header: it goes there, after `prefix`."""
+    """Where a secret is: exactly one of file and env. header: it goes there, after `prefix`.
+
+    name: what the operator calls it. hosts: where it may be sent ("*.example.org": everything below);
+    none: only to endpoints that the operator declared himself.
+    """
 
     file: str = ""
     env: str = ""
     header: str = "authorization"
     prefix: str = "Bearer "
+    name: str = ""
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ takes, and 0 outside of a clipped range.
 
 from __future__ import annotations
 
+from math import inf, pi, sqrt
 from math import log as ln
-from math import pi, sqrt
 
 from onnx import TensorProto
 
@@ -109,7 +109,7 @@ def absolute(e: Emit, node: Node, dy: Value) -> Gradients:
 def square_root(e: Emit, node: Node, dy: Value) -> Gradients:
     """0 at 0, where the slope is infinite: what lies before, such as a Relu, may hold it back."""
     y = node.output
-    return [e.Mul(dy, e.Where(e.Equal(y, 0.0), 0.0, e.Div(0.5, y)))]
+    return [e.Div(dy, e.Where(e.Equal(y, 0.0), inf, e.Mul(y, 2.0)))]
 
 
 @vjp("Reciprocal", 13)

@@ -27,7 +27,7 @@ MORE_MOVES = ("ScatterElements", "ScatterND", "Split", "Tile", "Transpose", "Tri
 LINEAR = frozenset({*SUMS, *SCALES, *SHAPES, *MOVES, *MORE_MOVES})
 # Kept with the gradient at the instance, which leaves a gap that the answer shows: what is picked may not
 # be what is picked on the reference; rounding to whole numbers is passed straight through.
-APPROXIMATE = frozenset({"DequantizeLinear", "MaxUnpool", "QuantizeLinear", "TopK"})
+APPROXIMATE = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "MaxUnpool", "QuantizeLinear", "TopK"})
 
 KINDS = (elementwise, line, norms, products, winners)  # importing them fills RULES
 KEPT: Table = {key: entry for key, entry in GRADIENT.items() if key[0] in LINEAR | APPROXIMATE}

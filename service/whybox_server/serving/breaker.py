@@ -1,7 +1,7 @@
-"""When to leave Redis alone: a circuit breaker as a plain state machine.
+"""When to leave a server alone (Redis, an endpoint): a circuit breaker as a plain state machine.
 
 It is told what happened and says whether to go on; it knows no socket, and time and chance are given
-to it. While it is open only a probe in the background may close it again.
+to it. While it is open only a probe may close it again. It is not locked: its owner is.
 """
 
 from __future__ import annotations

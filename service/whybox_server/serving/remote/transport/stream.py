@@ -1,0 +1,137 @@
+"""httpcore's way to the network: our own connections, and one deadline for a whole call.
+
+httpcore's timeouts start again with every read, so that a server that sends a byte a second is never
+late. Here every read and write gets what is left of the call it belongs to.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import httpcore
+
+from whybox_server.serving.remote.exchange import Unreachable
+from whybox_server.serving.remote.transport.dial import Dialler
+from whybox_server.serving.remote.transport.place import Place
+
+
+class Countdown(threading.local):
+    """When the call of this thread must be over: a call is made by one thread from end to end."""
+
+    ends: float = 0.0
+
+    def start(self, timeout_s: float) -> None:
+        self.ends = monotonic() + timeout_s
+
+    def left(self) -> float:
+        """Seconds, more than 0. Raises TimeoutError when there are none."""
+        left = self.ends - monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+
+@dataclass(slots=True, eq=False)
+class Stream(httpcore.NetworkStream):
+    """A connected socket, plain or encrypted."""
+
+    sock: socket.socket
+    countdown: Countdown
+    address: str  # HOST:PORT, for errors
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        try:
+            self.sock.settimeout(self.countdown.left())
+            return self.sock.recv(max_bytes)
+        except TimeoutError:
+            raise httpcore.ReadTimeout from None
+        except OSError as error:
+            raise httpcore.ReadError(words_of(error)) from None
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        rest = memoryview(buffer)
+        try:
+            while rest:
+                self.sock.settimeout(self.countdown.left())
+                rest = rest[self.sock.send(rest) :]
+        except TimeoutError:
+            raise httpcore.WriteTimeout from None
+        except OSError as error:
+            raise httpcore.WriteError(words_of(error)) from None
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> Stream:
+        """Raises Unreachable: whoever is there, it is not the server that was meant, or not in time."""
+        try:
+            self.sock.settimeout(self.countdown.left())
+            inner = ssl_context.wrap_socket(self.sock, server_hostname=server_hostname)
+        except ssl.SSLCertVerificationError as error:
+            self.close()
+            text = f"{self.address}: its certificate is not trusted: {error.verify_message}"
+            raise Unreachable(text, self.address, sent=False, lasting=True) from None
+        except TimeoutError:
+            self.close()
+            text = f"{self.address}: no TLS handshake in time"
+            raise Unreachable(text, self.address, sent=False, late=True) from None
+        except OSError as error:
+            self.close()
+            text = f"{self.address}: no TLS connection: {words_of(error)}"
+            raise Unreachable(text, self.address, sent=False) from None
+        return Stream(inner, self.countdown, self.address)
+
+    def get_extra_info(self, info: str) -> Any:
+        """is_readable: an idle connection that has something to say is one that was closed."""
+        if info == "is_readable":
+            return readable(self.sock)
+        return self.sock if info == "socket" else None
+
+
+@dataclass(slots=True, eq=False)
+class Backend(httpcore.NetworkBackend):
+    """Connects to one place only, whatever it is asked for, and only as egress allows."""
+
+    dialler: Dialler
+    place: Place
+    trusted: bool
+    countdown: Countdown
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> Stream:
+        """Raises EgressDenied and Unreachable."""
+        try:
+            left = self.countdown.left()
+        except TimeoutError:
+            raise httpcore.ConnectTimeout from None
+        sock = self.dialler.dial(self.place, left, trusted=self.trusted)
+        return Stream(sock, self.countdown, self.place.address)
+
+
+def readable(sock: socket.socket) -> bool:
+    if sock.fileno() < 0:
+        return True
+    watch = select.poll()
+    watch.register(sock, select.POLLIN)
+    return bool(watch.poll(0))
+
+
+def words_of(error: OSError) -> str:
+    """What went wrong, without numbers that differ between systems."""
+    reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+    return (reason or "the connection broke").lower().replace("_", " ")

@@ -14,7 +14,9 @@ from tests.e2e.catalogue import (
     CASES,
     DECIDES_NOTHING,
     MODALITY,
+    NOT_INSIDE,
     SENTENCE,
+    SLOPES,
     Case,
     cases,
     instance,
@@ -25,6 +27,8 @@ from tests.e2e.serving import MODELS, Server, running
 
 import whybox
 from whybox import cli
+from whybox_server.core.spec import Modality
+from whybox_server.methods import METHOD, METHODS
 
 BUDGETS = (1, 7, 60)
 SEVEN, POSITIVE, PULSE, MALIGNANT = 7, 1, 1, 0
@@ -48,13 +52,19 @@ def forgetful() -> Iterator[Server]:
 # The known evidence
 
 
-@of_model("texture", "anchors", "cem")
+@of_model("texture", "anchors", "cem", *SLOPES)
 def test_the_brick_half_speaks_for_brick(client: whybox.Client, case: Case) -> None:
     """The picture is brick on the left and grass on the right, by construction."""
     heat = case.ask(client).heatmap()
     assert heat.shape == (224, 224)
     left, right = heat[:, :112].sum(), heat[:, 112:].sum()
     assert left > max(2 * right, 0)
+
+
+def test_guided_slopes_lie_where_the_maps_see_brick(client: whybox.Client) -> None:
+    """Slopes have either sign, so that their sizes count."""
+    heat = np.abs(Case("texture", "guided_grad_cam").ask(client).heatmap())
+    assert heat[:, :112].sum() > 2 * heat[:, 112:].sum()
 
 
 def test_the_grass_half_alone_keeps_the_answer_grass(client: whybox.Client) -> None:
@@ -359,4 +369,22 @@ def test_the_command_line_says_which_methods_apply(
     said = " ".join(capsys.readouterr().out.split())
     assert said.count(" fits this model") == 7
     assert said.count("does not fit this model: it needs a decision") == len(DECIDES_NOTHING)
-    assert said.count("does not fit this model: it does not explain tabular models") == 2
+    elsewhere = [method for method in METHODS if Modality.TABULAR not in method.modalities]
+    assert said.count("does not fit this model: it does not explain tabular models") == len(elsewhere)
+    assert said.count("constant between its thresholds") == len(METHODS) - 7 - len(DECIDES_NOTHING) - len(
+        elsewhere
+    )
+
+
+@pytest.mark.parametrize(("model", "method"), sorted(NOT_INSIDE))
+def test_what_cannot_be_looked_into_says_why_and_what_can(
+    client: whybox.Client, model: str, method: str
+) -> None:
+    """Forests, words, networks without the maps that a method reads: refused by name, never answered."""
+    said = {one.name: one.not_applicable for one in client.methods(f"models/{model}")}
+    if MODALITY[model] in METHOD[method].modalities:
+        with pytest.raises(whybox.ExplainError) as refused:
+            client.explain(f"models/{model}", instance(model), method)
+        assert refused.value.reason == "METHOD_UNSUPPORTED_FOR_MODEL"
+        assert refused.value.details["alternatives"]
+    assert said[method]

@@ -67,6 +67,13 @@ def test_token_ids_are_explained_by_token_and_sum_to_the_score(client: whybox.Cl
     assert e.provenance.baseline == "mask token, id 7"
 
 
+def test_token_ids_may_be_named(client: whybox.Client) -> None:
+    """The vectors are meant, as without a name."""
+    given = [net(nets.embedded(np.float32)), np.array([2, 5, 2, 8]), "gradient_x_input"]
+    named, unnamed = (client.explain(*given, spec=TEXT, input=name) for name in ("ids", None))
+    assert np.array_equal(named.values, unnamed.values)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_explains_token_ids(client: whybox.Client, method: str) -> None:
     """One finite number per token, not all zero."""

@@ -143,3 +143,13 @@ def test_a_change_of_the_device_is_noticed():
     assert cost.target == 1
     drive(cost, lambda n: 2e-3 + 1e-5 * n, 600)
     assert cost.target == 64
+
+
+def test_where_calls_cost_more_than_time_they_are_filled():
+    """Rows that take 1 ms each would be spread over all replicas, and the target would stay small."""
+    cost = Cost(MAX_ROWS)
+    cost.fill_up_to(32)
+    drive(cost, lambda n: 1e-3 * n, 100)
+    assert cost.target == 32
+    assert cost.probe is None
+    assert [cost.parts(rows, 8) for rows in (3, 32, 33, 100)] == [1, 1, 2, 4]

@@ -270,18 +270,32 @@ def with_slopes(instance: Instance, model: Model, **params: Any) -> Contrast:
 
 
 def test_exact_slopes_lead_to_the_nearest_other_answer_and_not_to_the_strongest():
-    """Class 1 is 1 behind and gains 0.2 per step, class 2 is 2 behind and gains 2: 5 steps against 1."""
+    """Classes 1 and 3 are 1 behind and gain 0.2 per step, class 2 is 2 behind and gains 2: 5 steps against 1."""
     instance = instance_of(Modality.TENSOR, np.zeros(2))
 
     def model(inputs: Any) -> Array:
         x = inputs["x0"]
-        return np.stack([np.full(len(x), 2.0), 1 + 0.2 * x[:, 0], 2 * x[:, 1]], axis=1)
+        weak = 1 + 0.2 * x[:, 0]
+        return np.stack([np.full(len(x), 2.0), weak, 2 * x[:, 1], weak], axis=1)
 
     found = with_slopes(instance, model, find=Contrasts.PERTINENT_NEGATIVE, feature_range=(-9.0, 9.0))
     assert found.negative is not None
     assert np.argmax(found.negative.scores) == 2
     assert found.negative.inputs["x0"] == pytest.approx([0, 1], abs=0.05)
     assert found.segmentation.endswith("slopes are the model's own gradients")
+
+
+def test_an_answer_that_only_looks_nearest_is_not_the_only_one_that_is_tried():
+    """Class 1 seems 0.93 steps away and is 1.68, for its tanh flattens; class 2 is 1 step away."""
+    instance = instance_of(Modality.TENSOR, np.zeros(2))
+
+    def model(inputs: Any) -> Array:
+        x = inputs["x0"]
+        return np.stack([np.full(len(x), 2.0), 0.6 + 1.5 * np.tanh(x[:, 0]), 2 * x[:, 1]], axis=1)
+
+    found = with_slopes(instance, model, find=Contrasts.PERTINENT_NEGATIVE, feature_range=(-9.0, 9.0))
+    assert found.negative is not None
+    assert found.negative.inputs["x0"] == pytest.approx([0, 1], abs=0.05)
 
 
 def test_a_positive_is_found_where_nothing_has_a_slope():

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from tests.answering import instance_of, look
 from tests.inside import NumpyInside, around_input, joined, looked_up
-from tests.oracles.integrated_gradients import attributions, expected, sum_of_powers
+from tests.models.bent import ROW, ZERO, around, around_bent, bent, tensor
+from tests.oracles.integrated_gradients import attributions, sum_of_powers
 
 from whybox_server.core.errors import BudgetSpent, InvalidRequest
-from whybox_server.core.instance import Instance
 from whybox_server.core.query import Query, Want
 from whybox_server.core.rows import Array
 from whybox_server.core.spec import Modality, TabularSpec, TextSpec
@@ -19,30 +19,6 @@ from whybox_server.methods.gradient_shap import GRADIENT_SHAP
 from whybox_server.methods.integrated_gradients import INTEGRATED_GRADIENTS
 from whybox_server.methods.quadrature import PathRule, quadrature
 from whybox_server.perturb.options import Baseline, BaselineKind
-
-ZERO = Baseline(BaselineKind.CONSTANT, 0.0)
-ROW = np.array([1.2, -0.7, 0.4, 2.0])
-MIX = np.random.default_rng(2).normal(size=(4, 6))
-READ = np.random.default_rng(3).normal(size=(6, 2))
-
-
-def tensor(*arrays: Array) -> Instance:
-    return instance_of(Modality.TENSOR, *(arrays or (ROW,)))
-
-
-def bent(x: Array) -> Array:
-    """A smooth net of one hidden layer: (n, 4) -> (n, 2)."""
-    return np.asarray(np.tanh(x @ MIX) @ READ)
-
-
-def around_bent(instance: Instance) -> NumpyInside:
-    slope = lambda values, x: np.einsum("nh,ho,ih->noi", 1 - np.tanh(values @ MIX) ** 2, READ, MIX)  # noqa: E731
-    return NumpyInside((around_input(instance, lambda x: bent(x["x0"]), slope),))
-
-
-def around(instance: Instance, score: object) -> NumpyInside:
-    """Of one output; score: (n, k) -> (n,)."""
-    return NumpyInside((around_input(instance, lambda x: score(x["x0"])[:, None]),))  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("output", [0, 1])
@@ -278,58 +254,6 @@ def test_columns_of_several_inputs_share_a_way():
     assert np.allclose(found.values[0], 10.0, atol=1e-7)
 
 
-BACKGROUND = np.random.default_rng(6).normal(size=(12, 4))
-
-
-def typical() -> Instance:
-    return instance_of(Modality.TABULAR, ROW, details=TabularSpec(("a", "b", "c", "d"), BACKGROUND))
-
-
-def test_expected_gradients_tend_to_the_mean_of_integrated_gradients_over_the_background():
-    """Within five of their own standard errors, which are those of independent draws: an upper bound."""
-    truth = expected(lambda x: float(bent(x[None])[0, 0]), ROW, BACKGROUND, steps=200)
-    offs = []
-    for seed in range(8):
-        found = look(GRADIENT_SHAP, typical(), around_bent(typical()), outputs=2, seed=seed, num_samples=240)
-        offs.append((found.values[0] - truth) / found.standard_errors[0])
-        assert np.allclose(found.base_values, bent(BACKGROUND).mean(axis=0))
-    assert np.abs(offs).max() < 5
-    assert np.sqrt(np.square(offs).mean()) < 1.1
-    assert "12" in found.baseline
-
-
-def test_the_error_of_expected_gradients_falls_with_the_samples():
-    """n^-1/2 or faster: 16 times the samples, at most 0.4 of the error (0.25 for independent draws)."""
-    truth = expected(lambda x: float(bent(x[None])[0, 0]), ROW, BACKGROUND, steps=200)
-
-    def error(samples: int) -> float:
-        runs = [
-            look(GRADIENT_SHAP, typical(), around_bent(typical()), outputs=2, seed=s, num_samples=samples)
-            for s in range(12)
-        ]
-        return float(np.sqrt(np.mean([(one.values[0] - truth) ** 2 for one in runs])))
-
-    assert error(480) < 0.4 * error(30)
-
-
-def test_noise_is_part_of_the_way():
-    """A linear model gives w (x + noise - b): mean w (x - b), deviation w times the noise, over the root of n."""
-    weights, n = np.array([1.0, -2.0, 0.5, 3.0]), 500
-    inside = around(tensor(), lambda x: x @ weights)
-    found = look(GRADIENT_SHAP, tensor(), inside, baselines=(ZERO,), noise=0.2, num_samples=n)
-    deviation = np.abs(weights) * 0.2 * np.ptp(ROW) / np.sqrt(n)
-    assert np.allclose(found.standard_errors[0], deviation, rtol=0.2)
-    assert np.abs((found.values[0] - weights * ROW) / deviation).max() < 5
-
-
-def test_a_budget_leaves_as_many_points_as_it_allows():
-    """1 instance, 12 baselines, and 2 targets x 20 points of 53 rows."""
-    found = look(GRADIENT_SHAP, typical(), around_bent(typical()), outputs=2, budget=53)
-    assert not found.complete
-    assert found.quality[0]["samples"] == 20
-    assert any("20 of 200" in text for text in found.warnings)
-
-
 def test_a_budget_is_shared_by_all_ways():
     """2 targets x 2 baselines: of 30 rows 3 are the instance and the baselines, and 6 steps fit into the rest."""
     asked: list[Query] = []
@@ -347,47 +271,24 @@ def test_a_budget_is_shared_by_all_ways():
     assert sum(len(query.rows) for query in asked) == 3 + 24
 
 
-def test_the_first_points_are_a_fair_sample_of_all():
-    """f = x^4 from 0: a tenth of the points, as a budget leaves, tells the same mean as all of them."""
-    instance = tensor(np.array([1.0]))
-    inside = around(instance, lambda x: x[:, 0] ** 4)
-    found = look(GRADIENT_SHAP, instance, inside, baselines=(ZERO,), num_samples=1000, budget=102)
-    assert found.quality[0]["samples"] == 100
-    assert abs(found.values[0, 0] - 1) < 5 * found.standard_errors[0, 0]
-
-
-def test_noise_moves_the_end_of_a_way_and_not_its_beginning():
-    """f = |x|^2 / 2: the sum is the mean of f(x + noise) - f(x'), which is f(x) - f(x') + 4 s^2 / 2."""
-    inside = around(tensor(), lambda x: (x**2).sum(axis=1) / 2)
-    found = look(GRADIENT_SHAP, tensor(), inside, baselines=(ZERO,), noise=1.0, num_samples=4000)
-    expected_sum = (ROW**2).sum() / 2 + 4 * np.ptp(ROW) ** 2 / 2
-    assert found.values[0].sum() == pytest.approx(expected_sum, rel=0.1)
-
-
 @pytest.mark.parametrize(
-    ("method", "params"),
+    ("method", "params", "points"),
     [
-        (INTEGRATED_GRADIENTS, {"steps": 7}),
-        (GRADIENT_SHAP, {"num_samples": 30, "noise": 0.1}),
+        (INTEGRATED_GRADIENTS, {"steps": 7}, 3 * 7),
+        (GRADIENT_SHAP, {"num_samples": 30, "noise": 0.1}, 30),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_gradients_may_come_in_any_number_of_pieces(monkeypatch, method, params):
+def test_gradients_may_come_in_any_number_of_pieces(monkeypatch, method, params, points):
     """Three rows at a time, across the ends of ways: the same values but for the order of sums."""
     baselines = (ZERO, Baseline(BaselineKind.MEAN), Baseline(BaselineKind.CONSTANT, 2.0))
-    whole, pieces = [], []
-    for bytes_held, queries in ((1 << 20, whole), (3 * 2 * 4 * 4, pieces)):
+
+    def told(bytes_held: int) -> tuple[Array, int]:
         monkeypatch.setattr(probing, "QUERY_BYTES", bytes_held)
-        queries.append(
-            look(
-                method,
-                tensor(),
-                around_bent(tensor()),
-                outputs=2,
-                baselines=baselines,
-                told=queries.append,
-                **params,
-            )
-        )
-    assert len(pieces) > 3 * len(whole) / 2
-    assert np.allclose(pieces[-1].values, whole[-1].values, rtol=1e-12)
+        asked: list[Query] = []
+        given = {**params, "baselines": baselines, "told": asked.append}
+        return look(method, tensor(), around_bent(tensor()), outputs=2, **given).values, len(asked)
+
+    whole, pieces = told(1 << 20), told(3 * 2 * 4 * 4)
+    assert (whole[1], pieces[1]) == (3, 2 + -(-points // 3))
+    assert np.allclose(pieces[0], whole[0], rtol=1e-12)

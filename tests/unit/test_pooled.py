@@ -137,9 +137,11 @@ def test_attention_has_no_maps_although_its_shapes_look_like_some():
 def test_channels_are_followed_through_transposes():
     """A block in channels-last order, as in ConvNeXt: what is moved back has its channels first again."""
     body = BODY + (
-        "t = Transpose<perm=[0, 2, 3, 1]>(r) h = MatMul(t, wh) u = Transpose<perm=[0, 3, 1, 2]>(h) "
-        "s = Add(u, r) p = GlobalAveragePool(s) f = Flatten(p) y = Gemm(f, w, b)"
+        "t = Transpose<perm=[0, 2, 3, 1]>(r) h = MatMul(t, w) a = Relu(h) "
+        "u = Transpose<perm=[0, 3, 1, 2]>(a) p = GlobalAveragePool(u) y = Flatten(p)"
     )
-    used = {name: WEIGHTS[name] for name in ("w1", "b1", "wh", "w", "b")}
-    seen = survey(net(body, {"x": ("n", 2, 9, 8)}, used), "y", batched=True).layers("x")
-    assert [one.name for one in seen] == ["c", "r", "u", "s", "p"]
+    used = {name: WEIGHTS[name] for name in ("w1", "b1", "w")}
+    proto = net(body, {"x": ("n", 2, 9, 8)}, used)
+    seen = survey(proto, "y", batched=True).layers("x")
+    assert [one.name for one in seen] == ["c", "r", "u", "p"]
+    assert end_of(proto).layer == Site("u", (3, 5, 4))

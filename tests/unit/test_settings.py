@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from whybox_server.settings import from_command_line
+from whybox_server.settings import Settings, from_command_line
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +39,17 @@ def test_a_certificate_needs_its_key() -> None:
     """Half of TLS is none."""
     with pytest.raises(ValidationError, match="tls_key"):
         from_command_line(["--tls-cert", "cert.pem"])
+
+
+def test_egress_is_a_list_of_hosts_and_networks() -> None:
+    """From flags with commas, from Python as a list; nothing is allowed by default."""
+    assert from_command_line([]).allow_egress == ""
+    assert from_command_line(["--allow-egress", "10.0.0.0/8,*.svc:8080"]).allow_egress == "10.0.0.0/8,*.svc:8080"
+    assert Settings(allow_egress=["127.0.0.0/8", "::1"]).allow_egress == "127.0.0.0/8,::1"
+
+
+@pytest.mark.parametrize("entry", ["10.0.0.1/8", "http://model.svc", "10.0.0.0/8;::1", "*"])
+def test_an_egress_entry_that_is_none_is_named(entry: str) -> None:
+    """Before anything listens: a typing error must not open, or close, something else."""
+    with pytest.raises(ValidationError, match="allow_egress"):
+        from_command_line(["--allow-egress", f"127.0.0.1,{entry}"])

@@ -297,4 +297,5 @@ ANCHORS: Method[AnchorsParams, AnchorsTask] = Method(
     cost=cost,
     run=anchors,
     lacks=a_decision_and_typical_rows,
+    labels_suffice=True,
 )

@@ -19,9 +19,10 @@ from whybox_server.core.explanation import Contrast, Counterpart
 from whybox_server.core.instance import Instance, Subject
 from whybox_server.core.probe import Probe
 from whybox_server.core.query import Query, Steps
-from whybox_server.core.rows import Array, Rows, Texts
+from whybox_server.core.rows import Array
 from whybox_server.core.spec import Modality
 from whybox_server.methods.contrast_hunt import Quarry, Terms, hunt_for, pursue, without_repeats
+from whybox_server.methods.contrast_parts import counterpart, others, unfinished
 from whybox_server.methods.contrast_rivals import most_rows
 from whybox_server.methods.contrast_search import is_exact, search_rows
 from whybox_server.methods.contrast_sides import Side, built, negative_side, positive_side, presence_only
@@ -32,7 +33,7 @@ from whybox_server.methods.needs import a_decision
 from whybox_server.methods.own_gradient import OwnGradient, own_gradient
 from whybox_server.methods.reconstruction import reconstruction, refuse_no_numbers
 from whybox_server.methods.together import together
-from whybox_server.methods.verdict import Verdict, refuse_undecided, refuse_unreachable, verdict_on
+from whybox_server.methods.verdict import refuse_undecided, refuse_unreachable, verdict_on
 from whybox_server.perturb.hiding import Hiding, hide
 from whybox_server.perturb.limits import Limits, limits_of
 from whybox_server.perturb.options import Baseline, BaselineKind, Segmentation
@@ -268,42 +269,7 @@ def told(
     found = quarry.found
     if found.rows is None or found.scores is None:
         return None, quarry.reason
-    distances = quarry.side.measure(found.rows)
-    if found.state is not None and task.hiding.units.pieces:
-        distances = found.state.astype(np.float64)  # a text is no array of segments; each counts 1
-    counterpart = Counterpart(
-        inputs=built(found.rows, task.subject.instance),
-        scores=found.scores,
-        segments=tuple(int(i) for i in np.flatnonzero(distances)),
-        l1=float(distances.sum()),
-        l2=float(np.sqrt(np.sum(distances**2))),
-        pieces=pieces_of(found.rows),
-    )
-    return counterpart, ""
-
-
-def pieces_of(rows: Rows) -> tuple[str, ...]:
-    """A text, cut, as the model reads it; empty where the rows are no texts."""
-    if not isinstance(rows, Texts):
-        return ()
-    keep = np.append(rows.masks[0], True)[rows.segments]
-    return tuple(piece if kept else rows.filler for piece, kept in zip(rows.pieces, keep, strict=True))
-
-
-def others(subject: Subject, instance_scores: Array, verdict: Verdict) -> tuple[str, ...]:
-    """A warning about targets that are not the answer."""
-    chosen = subject.targets.choose(instance_scores)
-    left = [label for i, label in zip(chosen.indices, chosen.labels, strict=True) if i != verdict.winner]
-    if not subject.targets.choices or not left:
-        return ()
-    return (f"contrasts are about the model's answer {verdict.name!r}; left out: {', '.join(left)}",)
-
-
-def unfinished(quarries: Sequence[Quarry]) -> tuple[str, ...]:
-    """A warning when the budget ended the work."""
-    if all(quarry.found.complete for quarry in quarries):
-        return ()
-    return ("the budget ended the search: nearer contrasts may exist; raise max_queries or the deadline",)
+    return counterpart(quarry, found.rows, found.scores, task.hiding, task.subject.instance), ""
 
 
 CEM: Method[CemParams, CemTask] = Method(

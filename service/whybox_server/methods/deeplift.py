@@ -15,6 +15,7 @@ from whybox_server.core.instance import Subject
 from whybox_server.core.query import Steps
 from whybox_server.core.rows import Array
 from whybox_server.core.spec import Modality
+from whybox_server.methods.comparison import absent, compared, missed
 from whybox_server.methods.method import Cost, Method, Rng, param
 from whybox_server.methods.probing import (
     Asking,
@@ -24,16 +25,13 @@ from whybox_server.methods.probing import (
     in_chunks,
     led_back,
     look_inside,
-    references,
     rows_at,
     targets_at_most,
 )
 from whybox_server.perturb.background import Background
-from whybox_server.perturb.baselines import background_of
 from whybox_server.perturb.options import Baseline
 
 LARGE_GAP = 0.01  # of the difference that is explained: more must be said in words
-NOTHING = 1e-12
 
 
 class DeepliftRule(Enum):
@@ -68,9 +66,8 @@ class Task:
 
 def prepare(subject: Subject, params: DeepliftParams, rng: Rng) -> Task:
     """Build the way back. Raises InvalidRequest and MethodUnsupported."""
-    background = background_of(subject.instance, params.baseline or Baseline(), rng)
     probing = look_inside(subject, params.input, "deeplift", (("rule", params.rule.value),))
-    return Task(probing, background, params.rule)
+    return Task(probing, absent(probing, params.baseline or Baseline(), rng), params.rule)
 
 
 def cost(task: Task, _params: DeepliftParams) -> Cost:
@@ -88,12 +85,9 @@ def deeplift(task: Task, _params: DeepliftParams, _rng: Rng) -> Steps:
     """
     probing = task.probing
     here = yield from arrived(probing)
-    others = yield from references(probing, here, task.background)  # (k, *place)
-    found, base, largest = yield from shared_out(probing, here, others)
-    scores = here.chosen.of(here.scores[None])[0]  # (t,)
-    gaps = np.abs(found.reshape(len(found), -1).sum(axis=1) - (scores - base))
-    relative = gaps / np.maximum(np.abs(scores - base), NOTHING)
-    measures = zip(gaps, relative, largest, strict=True)
+    others = yield from references(probing, task.background)  # (k, *place)
+    found, base = yield from shared_out(probing, here, others)
+    gaps, relative = missed(found, here.chosen.of(here.scores[None])[0] - base)
     return Attribution(
         here.chosen,
         probing.units,
@@ -102,8 +96,7 @@ def deeplift(task: Task, _params: DeepliftParams, _rng: Rng) -> Steps:
         base_values=base,
         quality=tuple(
             {"completeness_gap": float(gap), "relative_gap": float(share)}
-            | ({} if most is None else {"largest_multiplier": most})
-            for gap, share, most in measures
+            for gap, share in zip(gaps, relative, strict=True)
         ),
         additive=True,
         warnings=(*probing.site.notes, *task.background.warnings, *remarks(here, gaps, relative)),
@@ -112,14 +105,18 @@ def deeplift(task: Task, _params: DeepliftParams, _rng: Rng) -> Steps:
     )
 
 
-def shared_out(
-    probing: Probing, here: Here, others: Array
-) -> Asking[tuple[Array, Array, list[float | None]]]:
-    """Mean contributions, (t, *place), mean scores of the references, (t,), and the largest multipliers."""
+def references(probing: Probing, background: Background) -> Asking[Array]:
+    """Where "absent" stands at the place, (k, *place); asked for where it must be looked up."""
+    if probing.direct:
+        return background.values[probing.site.name]
+    return (yield from compared(probing, background)).values
+
+
+def shared_out(probing: Probing, here: Here, others: Array) -> Asking[tuple[Array, Array]]:
+    """Mean contributions, (t, *place), and mean scores of the references, (t,)."""
     targets, count = here.chosen.indices, len(others)
     found = np.zeros((len(targets), *here.values.shape))
     base = np.zeros(len(targets))
-    largest: list[float | None] = [None] * len(targets)
     for chunk in in_chunks(count, here.values.shape, len(targets)):
         some = others[chunk]
         points = np.broadcast_to(here.values, some.shape)
@@ -129,9 +126,7 @@ def shared_out(
             assert reply.reference_scores is not None
             found[at] += (reply.gradient * (points.astype(np.float64) - some)).sum(axis=0) / count
             base[at] += reply.reference_scores[:, targets[at]].sum(dtype=np.float64) / count
-            if reply.largest is not None:
-                largest[at] = max(largest[at] or 0.0, float(reply.largest.max()))
-    return found, base, largest
+    return found, base
 
 
 def remarks(here: Here, gaps: Array, relative: Array) -> list[str]:

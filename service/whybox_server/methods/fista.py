@@ -29,7 +29,6 @@ ESCALATION = 10.0  # of the weight while nothing is found, as in the authors' co
 MOST_GRADIENT = 100.0  # each component is clipped to that, likewise
 MOMENTUM = 3  # k / (k + 3)
 RESOLVED = 0.05  # the search over weights ends when they are known so well
-MUCH_FARTHER = 2.0  # than the best: a weight that ends there pulls too little
 PATIENCE = 40  # iterations without any gain that end a descent
 
 
@@ -118,21 +117,17 @@ def search_weights(
 ) -> Generator[Query, Reply, Found]:
     """The nearest good row over all weights c: ten times more until one works, then bisection.
 
-    Descents that set out from a good row all find one; a weight works if it holds them nearby.
-
     rivals: of one row's scores, the outputs that the margin is made of and their signs.
     """
     best = Found()
     low, high, weight = 0.0, np.inf, descent.c_init
-    from_good = bool(descent.start(side).any())
     for _ in range(descent.c_steps):
         found = yield from descend(side, aim, descent, weight, rivals, rng)
         if found.net < best.net:
             best = found
         if not found.complete:
             return replace(best, complete=False)
-        far = from_good and found.net > MUCH_FARTHER * best.net
-        if found.rows is not None and not far:
+        if found.rows is not None:
             high = min(high, weight)
         else:
             low = max(low, weight)

@@ -14,6 +14,7 @@ from whybox_server.core.probe import Option
 from whybox_server.core.query import Steps
 from whybox_server.core.spec import Modality
 from whybox_server.methods.method import Method, Rng, param
+from whybox_server.methods.probing import inside_of
 from whybox_server.methods.relevance import Task, boxed, cost, prepared, relevance
 
 BOXED = "z_box"
@@ -36,8 +37,10 @@ class LrpComposite(Enum):
 class LrpParams:
     """Fields of `whybox.v1.LrpParams`."""
 
-    composite: LrpComposite = param(
-        LrpComposite.EPSILON_PLUS_FLAT, "Which rule for which layer.", unset="epsilon_plus_flat"
+    composite: LrpComposite | None = param(
+        None,
+        "Which rule for which layer.",
+        unset="epsilon_plus_flat for networks of maps, else epsilon: a flat dense layer tells nothing apart",
     )
     epsilon: float | None = param(
         None, "Stabiliser of the epsilon rule, in units of the layer's output.", unset="1e-6", low=0
@@ -63,12 +66,13 @@ class LrpParams:
 def prepare(subject: Subject, params: LrpParams, _rng: Rng) -> Task:
     """Build the way back. Raises InvalidRequest and MethodUnsupported."""
     named = tuple(split(place, text) for place, text in enumerate(params.layers))
-    options: dict[str, Option] = {"composite": params.composite.value}
+    composite = params.composite or default(subject)
+    options: dict[str, Option] = {"composite": composite.value}
     numbers = {"epsilon": params.epsilon, "gamma": params.gamma, "alpha": params.alpha}
     options |= {name: number for name, number in numbers.items() if number is not None}
     if named:
         options["layers"] = named
-    ranged = params.composite.value.endswith("box") or any(rule.startswith(BOXED) for _, rule in named)
+    ranged = composite.value.endswith("box") or any(rule.startswith(BOXED) for _, rule in named)
     if ranged:
         main = params.input or subject.instance.main
         options |= boxed(subject.instance, main, params.low, params.high)
@@ -76,7 +80,13 @@ def prepare(subject: Subject, params: LrpParams, _rng: Rng) -> Task:
         raise InvalidRequest.of(
             "low", "no layer follows z_box; leave low and high out, or choose epsilon_gamma_box"
         )
-    return prepared(subject, params.input, "lrp", options, f"LRP {params.composite.value}")
+    return prepared(subject, params.input, "lrp", options, f"LRP {composite.value}")
+
+
+def default(subject: Subject) -> LrpComposite:
+    """By what comes first: convolutions, or a dense layer whose inputs the flat rule would make alike."""
+    maps = inside_of(subject).layers()
+    return LrpComposite.EPSILON_PLUS_FLAT if maps else LrpComposite.EPSILON
 
 
 def split(place: int, text: str) -> tuple[str, str]:

@@ -52,6 +52,7 @@ class Method(Generic[P, T]):
     lacks: what a model of its modality lacks for its defaults, or "", known before there is an instance.
     probes: by which rules it leads scores back, for methods that look inside a model; "": it does not.
     reads: what else it needs inside, MAPS or POOLED; "": nothing.
+    labels_suffice: it looks at nothing but which score is highest.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Method(Generic[P, T]):
     lacks: Callable[[ModelSpec], str] = nothing
     probes: str = ""
     reads: str = ""
+    labels_suffice: bool = False
 
 
 @dataclass(frozen=True, slots=True)

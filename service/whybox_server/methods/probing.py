@@ -24,7 +24,6 @@ from whybox_server.core.rows import Array, Rows, Samples, Stacked
 from whybox_server.core.rows_path import Along
 from whybox_server.core.spec import Modality
 from whybox_server.core.target import Chosen
-from whybox_server.perturb.background import Background
 from whybox_server.perturb.columns import column_names, column_numbers
 from whybox_server.perturb.hiding import refuse_nan
 from whybox_server.perturb.removal import as_it_is
@@ -157,19 +156,6 @@ def arrived(probing: Probing) -> Asking[Here]:
         assert reply.values is not None, "values were asked for"
         values = reply.values[0]
     return Here(subject.targets.choose(reply.scores[0]), reply.scores[0], values)
-
-
-def references(probing: Probing, here: Here, background: Background) -> Asking[Array]:
-    """Where "absent" stands at the place, (k, *shape of it), k alternatives: found as the instance's values are."""
-    inputs = probing.subject.instance.inputs
-    if probing.direct:
-        return background.values[probing.site.name]
-    own = {name: background.values.get(name, array[None]) for name, array in inputs.items()}
-    count = max(map(len, own.values()))
-    rows = Samples({name: np.broadcast_to(array, (count, *array.shape[1:])) for name, array in own.items()})
-    reply = yield Query(rows, Want.VALUES, probe=Probe(at=probing.probe.at))
-    assert reply.values is not None, "values were asked for"
-    return reply.values
 
 
 def along(probing: Probing, here: Here, starts: Array, alphas: Array, choice: Array | None = None) -> Along:

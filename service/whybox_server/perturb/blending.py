@@ -65,9 +65,9 @@ class Blending:
     def pulled_back(self, gradient: Array) -> Array:
         """Gradients by row, (n, *shape), as gradients by cell, (n, count): the chain rule."""
         instance = self.instance.inputs[self.units.input].astype(np.float64)
-        by_element = gradient * (instance - self.background)
-        channels = tuple(1 + axis for axis in range(instance.ndim) if axis not in self.places)
-        found = by_element.sum(axis=channels)  # (n, *places)
+        axes, places = range(1, gradient.ndim), [1 + axis for axis in self.places]
+        change = instance - self.background
+        found = np.einsum(gradient, [0, *axes], change, list(axes), [0, *places])  # (n, *places): no copy
         for axis, matrix in enumerate(self.enlarge, start=1):
             found = np.moveaxis(np.moveaxis(found, axis, -1) @ matrix, -1, axis)
         return np.asarray(found.reshape(len(found), -1))

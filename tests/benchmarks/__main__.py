@@ -22,6 +22,7 @@ from tests.benchmarks import (
     pda_bench,
     peers,
     promises,
+    remote_bench,
     shap_bench,
     speed,
     streak_bench,
@@ -46,6 +47,7 @@ ROWS: tuple[tuple[str, Callable[[], list[Row]]], ...] = (
     ("anchors", anchors_bench.rows),
     ("cem", cem_bench.rows),
     ("prediction difference and rise", pda_bench.rows),
+    ("remote endpoint", remote_bench.rows),
     ("gradient", gradient_bench.rows),
     ("integrated gradients", integrated_bench.rows),
 )

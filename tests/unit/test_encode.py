@@ -268,7 +268,17 @@ def test_an_answer_of_any_kind_carries_the_same_facts(kind: str) -> None:
         EVERY[kind](), complete=False, warnings=("stopped",), baseline="zeros", segmentation="columns"
     )
     origin = Provenance(
-        "models/m", "sha256-00", "m", "2", 7, Mode.REPRODUCIBLE, {"numpy": "2"}, "CPU", ("g",), "r"
+        "models/m",
+        "sha256-00",
+        "m",
+        "2",
+        7,
+        Mode.REPRODUCIBLE,
+        {"numpy": "2"},
+        "CPU",
+        {"CPU": 3},
+        ("g",),
+        "r",
     )
     usage = Usage(rows_asked=9, batches=4, fill_sum=3.0, wall_s=0.25)
     message = from_answer(Answer(0, row_of(finding.chosen), finding, usage, origin))
@@ -277,6 +287,7 @@ def test_an_answer_of_any_kind_carries_the_same_facts(kind: str) -> None:
     assert len(message.targets) == len(finding.chosen.indices)
     assert (message.complete, list(message.warnings)) == (False, ["stopped"])
     assert (message.provenance.baseline, message.provenance.segmentation) == ("zeros", "columns")
+    assert dict(message.provenance.nodes) == {"CPU": 3}
     assert (message.provenance.seed, message.provenance.mode) == (7, pb.MODE_REPRODUCIBLE)
     assert (message.usage.rows_asked, message.usage.mean_fill, message.usage.wall_ms) == (9, 0.75, 250.0)
     assert message.subject.modality == spec_pb2.MODALITY_TABULAR

@@ -9,38 +9,66 @@ import tempfile
 from importlib import resources
 from pathlib import Path
 
+from comments import comments
 from grpc_tools import protoc
 
 PROTO = Path(__file__).parent
-STUBS = PROTO.parent / "clients" / "python"
+ROOT = PROTO.parent
+CLIENT = ROOT / "clients" / "python"
+FOREIGN = ROOT / "service" / "whybox_server" / "serving" / "remote" / "stubs"
+COMMENTS = ROOT / "service" / "whybox_server" / "http" / "comments.json"
+MESSAGES = ("python", "pyi")
+# Our own contract goes into the client. Protocols of others are spoken by the server alone, without
+# their services: calls are carried as bytes.
+PACKAGES = {
+    "whybox": (CLIENT, (*MESSAGES, "grpc_python")),
+    "tensorflow_serving": (FOREIGN, MESSAGES),
+    "inference": (FOREIGN, MESSAGES),
+}
 
 
-def generate(into: Path) -> list[Path]:
-    """Write the stubs of every proto below `into`; returns them relative to it."""
-    sources = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
-    include = resources.files("grpc_tools") / "_proto"
-    flags = [f"--{kind}_out={into}" for kind in ("python", "pyi", "grpc_python")]
-    if protoc.main(["protoc", f"-I{PROTO}", f"-I{include}", *flags, *sources]):
+def generate(package: str, into: Path) -> list[Path]:
+    """Write the stubs of a package's protos below `into`; returns them relative to it."""
+    flags = [f"--{kind}_out={into}" for kind in PACKAGES[package][1]]
+    if protoc.main(["protoc", f"-I{PROTO}", f"-I{_include()}", *flags, *_sources(package)]):
         raise SystemExit("protoc failed")
-    return sorted(path.relative_to(into) for path in into.rglob("*_pb2*.py*") if path.suffix in (".py", ".pyi"))
+    made = (into / package).rglob("*_pb2*.py*")
+    return sorted(path.relative_to(into) for path in made if path.suffix in (".py", ".pyi"))
+
+
+def spoken() -> str:
+    """What the edge says about our own contract."""
+    return comments(PROTO, _include(), _sources("whybox"))
+
+
+def _include() -> Path:
+    return Path(str(resources.files("grpc_tools") / "_proto"))
+
+
+def _sources(package: str) -> list[str]:
+    return sorted(str(path.relative_to(PROTO)) for path in (PROTO / package).rglob("*.proto"))
 
 
 def differing() -> list[Path]:
     """Stubs that are not what the protos say."""
-    with tempfile.TemporaryDirectory() as fresh:
-        made = generate(Path(fresh))
-        return [
-            stub
-            for stub in made
-            if not (STUBS / stub).exists() or not filecmp.cmp(Path(fresh) / stub, STUBS / stub, shallow=False)
-        ]
+    found = [] if COMMENTS.exists() and COMMENTS.read_text() == spoken() else [COMMENTS.relative_to(ROOT)]
+    for package, (stubs, _) in PACKAGES.items():
+        with tempfile.TemporaryDirectory() as fresh:
+            for stub in generate(package, Path(fresh)):
+                kept = stubs / stub
+                if not kept.exists() or not filecmp.cmp(Path(fresh) / stub, kept, shallow=False):
+                    found.append(kept.relative_to(ROOT))
+    return found
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare only")
     if not parser.parse_args().check:
-        generate(STUBS)
+        for package, (stubs, _) in PACKAGES.items():
+            stubs.mkdir(parents=True, exist_ok=True)
+            generate(package, stubs)
+        COMMENTS.write_text(spoken())
         return 0
     stale = differing()
     for stub in stale:

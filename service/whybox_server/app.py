@@ -11,9 +11,10 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -21,28 +22,44 @@ from prometheus_client import start_http_server
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
-from whybox.v1 import explain_pb2_grpc, model_pb2_grpc
+from whybox.v1 import endpoint_pb2_grpc, explain_pb2_grpc, model_pb2_grpc
 from whybox_server.api import server as grpc_server
+from whybox_server.api.endpoint_calls import EndpointCalls
 from whybox_server.api.explanations import Explanations
 from whybox_server.api.guard import Guard
 from whybox_server.api.models import Models
 from whybox_server.engine.admission import Admission
 from whybox_server.engine.catalogue import Catalogue
+from whybox_server.engine.endpoints import Endpoints
 from whybox_server.engine.events import Events
 from whybox_server.engine.explainer import Explainer
+from whybox_server.engine.kept import Kept
 from whybox_server.engine.shelf import Shelf
+from whybox_server.http.edge import make_app
+from whybox_server.http.server import HttpServer
 from whybox_server.observe import logs
 from whybox_server.observe.metrics import Metrics
 from whybox_server.serving.batch.batcher import Batcher
 from whybox_server.serving.cache.cache import Cache
+from whybox_server.serving.cache.keys import Namer
+from whybox_server.serving.cache.paid_file import PaidFile
+from whybox_server.serving.cache.paying import Paying
 from whybox_server.serving.cache.redis_store import RedisOptions, RedisStore
 from whybox_server.serving.onnx.session import Execution, Provider, providers
 from whybox_server.serving.onnx.vet import Limits
+from whybox_server.serving.remote.declared import Declared, read
+from whybox_server.serving.remote.opening import Opener
+from whybox_server.serving.remote.register import Register
+from whybox_server.serving.remote.transport.carrier import carrier_to
+from whybox_server.serving.remote.transport.credentials import Wallet
+from whybox_server.serving.remote.transport.dial import Dialler
+from whybox_server.serving.remote.transport.egress import egress_of
 from whybox_server.settings import MIB, Settings, from_command_line, split_address, usable_cores
 
 log = structlog.get_logger("whybox.app")
 
 USAGE_ERROR = 2
+MOST_OPEN_ENDPOINTS = 256  # at once; what nobody uses is hung up first
 
 
 class Service:
@@ -56,9 +73,8 @@ class Service:
         self.events.subscribers += [logs.tell, self.metrics.tell]
         self.pool = ThreadPoolExecutor(max(2, cores), thread_name_prefix="method")
         self.batcher = Batcher(slots=cores)
-        secret = settings.cache_secret.encode() or secrets.token_bytes(32)
-        store = None if settings.redis is None else RedisStore(RedisOptions(url=settings.redis))
-        self.cache = Cache(self.batcher, settings.cache_mib * MIB, store, secret, self.pool)
+        self.cache = cache_of(settings, self.batcher, self.pool)
+        self.endpoints = endpoints_of(settings, self.events)
         self.catalogue = Catalogue(
             sources=dict if settings.models is None else Shelf(settings.models).sources,
             execution=Execution(provider=Provider(settings.provider), cores=cores, lrp=not settings.disable_lrp),
@@ -66,6 +82,8 @@ class Service:
             max_bytes=settings.sessions_mib * MIB,
             trust_uploads=settings.trust_uploads,
             events=self.events,
+            loaded=Kept(settings.sessions_mib * MIB),
+            endpoints=self.endpoints,
         )
         self.admission = Admission(
             settings.max_explanations, settings.max_backlog_s, lambda: self.batcher.backlog().seconds
@@ -110,24 +128,59 @@ class Service:
                 exporter, thread = start_http_server(port, host, self.metrics.registry)
                 stack.callback(_stop_exporter, exporter, thread)
             transport = transport_of(settings)
-            server = grpc_server.make_server(transport, [Guard(self.events)])
+            guard = Guard(self.events)
+            server = grpc_server.make_server(transport, [guard])
             explanations = Explanations(self.explainer, settings.default_deadline_s, settings.max_deadline_s)
+            models, endpoints = Models(self.catalogue, settings.model_mib * MIB), EndpointCalls(self.endpoints)
             explain_pb2_grpc.add_ExplanationServiceServicer_to_server(explanations, server)
-            model_pb2_grpc.add_ModelServiceServicer_to_server(Models(self.catalogue, settings.model_mib * MIB), server)
+            model_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
+            endpoint_pb2_grpc.add_EndpointServiceServicer_to_server(endpoints, server)
             health = grpc_server.add_health(server)
             grpc_server.add_reflection(server)
             port = grpc_server.add_port(server, transport)
             await server.start()
             await grpc_server.say_serving(health)
-            stack.push_async_callback(self._drain, server, health)
+            stops: list[Callable[[], Awaitable[Any]]] = [lambda: server.stop(settings.drain_s)]
+            stack.push_async_callback(self._drain, health, stops)
+            if settings.http_listen is not None:
+                servicers = {
+                    "whybox.v1.ExplanationService": explanations,
+                    "whybox.v1.ModelService": models,
+                    "whybox.v1.EndpointService": endpoints,
+                }
+                app = make_app(servicers, guard, transport.message_bytes, lambda: not self.admission.draining)
+                http = HttpServer(app, replace(transport, listen=settings.http_listen), settings.drain_s)
+                log.info("serving http", address=await http.start())
+                stops.append(http.stop)
             host, _ = split_address(settings.listen, "listen")
             yield f"{host}:{port}"
 
-    async def _drain(self, server: Any, health: Any) -> None:
+    async def _drain(self, health: Any, stops: Sequence[Callable[[], Awaitable[Any]]]) -> None:
         """Refuse newcomers, let the running calls end, cancel the rest when time is up."""
         self.admission.draining = True
         await health.enter_graceful_shutdown()
-        await server.stop(self._settings.drain_s)
+        await asyncio.gather(*(stop() for stop in stops))
+
+
+def endpoints_of(settings: Settings, events: Events) -> Endpoints:
+    """Raises DescriptionError for an endpoints.yaml that says something wrong."""
+    declared = Declared() if settings.endpoints is None else read(settings.endpoints)
+    dialler, wallet = Dialler(egress_of(settings.allow_egress.split(","))), Wallet()
+    opener = Opener(lambda endpoint: carrier_to(endpoint, dialler, wallet), Register(settings.endpoint_state))
+    return Endpoints(declared, opener.check, opener.open, Kept(MOST_OPEN_ENDPOINTS), settings.inline_endpoints, events)
+
+
+def cache_of(settings: Settings, batcher: Batcher, pool: Executor) -> Cache:
+    """Raises ValueError for a file of answers that cannot be used."""
+    size = settings.cache_mib * MIB
+    if settings.answers is not None:
+        # Names in a file that lies beside what it is about need no secret, and must outlive this process.
+        secret = settings.cache_secret.encode()
+        paid = PaidFile(settings.answers, settings.most_rows)
+        return Cache(Paying(batcher, paid, Namer(secret)), size, paid, secret, pool)
+    secret = settings.cache_secret.encode() or secrets.token_bytes(32)
+    store = None if settings.redis is None else RedisStore(RedisOptions(url=settings.redis))
+    return Cache(batcher, size, store, secret, pool)
 
 
 def transport_of(settings: Settings) -> grpc_server.Transport:
@@ -195,7 +248,8 @@ class EmbeddedServer:
 
     def __init__(self, **settings: Any) -> None:
         # What its own process hands over is trusted like the operator's folder.
-        defaults = {"listen": "127.0.0.1:0", "log_level": "error", "trust_uploads": True, "drain_s": 0.0}
+        trusting = {"trust_uploads": True, "inline_endpoints": True}
+        defaults = {"listen": "127.0.0.1:0", "log_level": "error", "drain_s": 0.0, **trusting}
         self._settings = Settings(**{**defaults, **settings})
         self._ready = threading.Event()
         self._address = ""

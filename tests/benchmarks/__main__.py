@@ -16,8 +16,10 @@ from tests.benchmarks import (
     anchors_bench,
     cem_bench,
     gradient_bench,
+    http_bench,
     integrated_bench,
     lime_bench,
+    oip_bench,
     overhead_rows,
     pda_bench,
     peers,
@@ -48,8 +50,10 @@ ROWS: tuple[tuple[str, Callable[[], list[Row]]], ...] = (
     ("cem", cem_bench.rows),
     ("prediction difference and rise", pda_bench.rows),
     ("remote endpoint", remote_bench.rows),
+    ("http", http_bench.rows),
     ("gradient", gradient_bench.rows),
     ("integrated gradients", integrated_bench.rows),
+    ("oip behind mlserver", oip_bench.rows),
 )
 
 

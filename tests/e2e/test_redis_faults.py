@@ -9,18 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from random import Random
 
 import numpy as np
 import pytest
 from redis import Redis
-from tests.cache_door import LANE, NoRunner, StandIn, ask, query_of
+from tests.cache_door import LANE, StandIn, ask, query_of
 from tests.redis import RedisServer, free_port, redis_server
 
 from whybox_server.serving.cache import Cache, RedisOptions, RedisStore, desk
 from whybox_server.serving.cache.codec import layout_of, pack, seal
 from whybox_server.serving.cache.keys import Namer, check_of, distinct, redis_key
-from whybox_server.serving.lane import Flow, Lane
+from whybox_server.serving.lane import Flow
 
 ROWS = list(range(200))
 SECRET = b"a secret of this deployment"
@@ -319,7 +320,7 @@ async def test_a_storm_of_cancellations_leaves_every_other_answer_right(server: 
     Many of them are while Redis answers: no survivor gets a wrong row, and none is left waiting.
     """
     rng = Random(7)
-    lanes = [LANE, Lane(b"M" * 32, NoRunner(), max_rows=512)]
+    lanes = [LANE, replace(LANE, fingerprint=b"M" * 32)]
     async with cache_at(server.url, StandIn(ticks=lambda: rng.randrange(20))) as cache:
 
         async def one(number: int) -> Flow:

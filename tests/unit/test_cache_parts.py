@@ -203,3 +203,19 @@ def test_the_name_of_a_row_never_changes_by_accident() -> None:
     """A golden value: changing it empties every Redis in the world."""
     (tag,) = Namer(b"golden").tags([bytes(range(48))])
     assert tag.hex() == "37cf2b04cd3d7693ca09bf9ed08ad1089898c4383f9684fc80fb2b39"
+
+
+def test_the_lru_forgets_what_may_not_be_kept_longer() -> None:
+    """A clock of ours: one answer may be kept 60 s, one for ever; bytes are given back."""
+    now = [0.0]
+    lru = Lru(1 << 20, lambda: now[0])
+    lru.put_many([b"short"], [b"x" * 10], ttl_s=60.0)
+    lru.put_many([b"long"], [b"x" * 10])
+    now[0] = 60.0
+    assert lru.get_many([b"short", b"long"]) == [b"x" * 10] * 2
+    now[0] = 60.1
+    assert lru.get_many([b"short", b"long"]) == [None, b"x" * 10]
+    assert lru.used_bytes == 10 + ENTRY_OVERHEAD_BYTES
+    lru.put_many([b"short"], [b"y" * 10], ttl_s=60.0)
+    now[0] = 120.0
+    assert lru.get_many([b"short"]) == [b"y" * 10]

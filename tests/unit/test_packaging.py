@@ -15,7 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LIGHT = {"grpcio", "grpcio-status", "numpy", "pillow", "protobuf", "rich"}
 # Import names of the client's dependencies; everything else it imports must be Python's own or itself.
 IMPORTS = {"grpc", "grpc_status", "google", "numpy", "PIL", "rich", "whybox"}
-LAZY = {"onnx", "shap", "whybox_server"}  # named only where they are asked for, with a remedy
+LAZY = {"jmespath", "onnx", "pyarrow", "shap", "whybox_server"}  # named only where they are asked for, with a remedy
 
 
 def names(extra: str) -> set[str]:

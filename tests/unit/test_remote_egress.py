@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from whybox_server.core.errors import EgressDenied, InvalidRequest
 from whybox_server.serving.remote.endpoint import Endpoint
@@ -23,7 +25,7 @@ from whybox_server.serving.remote.transport.carrier import carrier_to
 from whybox_server.serving.remote.transport.credentials import Wallet
 from whybox_server.serving.remote.transport.dial import Dialler, Found
 from whybox_server.serving.remote.transport.egress import Egress, egress_of, kind_of, refusal
-from whybox_server.serving.remote.transport.place import place_of
+from whybox_server.serving.remote.transport.place import host_of, place_of
 
 CALLS: tuple[Call, ...] = (
     HttpCall("GET", "/v2"),
@@ -511,3 +513,27 @@ def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
         dialler = Dialler(egress_of(["127.0.0.0/8"]), resolve=both)
         with dialler.dial(place_of(f"http://two.example:{port}"), 5.0, trusted=False) as opened:
             assert opened.getpeername() == listener.getsockname()
+
+
+HOSTLIKE = st.text(alphabet="aZ09.-_:[]@%/\\#?１。ßüⓐ\u200d\u0660\ud800 \t", max_size=30)
+
+
+@given(HOSTLIKE, st.sampled_from(["https://", "grpc://", "HTTP://", "http:/"]), HOSTLIKE)
+def test_a_url_is_understood_in_one_way_or_not_at_all(host: str, scheme: str, rest: str) -> None:
+    """What is taken: a host of a strict alphabet, which read again is itself, and a port; nothing else is raised."""
+    try:
+        place = place_of(f"{scheme}{host}{rest}")
+    except InvalidRequest as error:
+        assert error.violations[0].field == "endpoint.url"
+        return
+    assert set(place.host) <= set("abcdefghijklmnopqrstuvwxyz0123456789-._:")
+    assert 0 < place.port < 65536
+    assert host_of(place.host) == place.host
+    assert place_of(f"https://{place.address}").host == place.host
+
+
+def test_a_password_in_a_url_is_not_repeated() -> None:
+    """The remedy is a credential."""
+    with pytest.raises(InvalidRequest, match="credential") as caught:
+        place_of("https://me:hunter2@models.example.com/")
+    assert "hunter2" not in str(caught.value)

@@ -35,6 +35,7 @@ from whybox_server.core.errors import (
 from whybox_server.core.rows import Array, Samples
 from whybox_server.core.spec import ScoreKind
 from whybox_server.serving.batch import Batcher
+from whybox_server.serving.cache.desk import first_rows
 from whybox_server.serving.lane import ENDLESS, Answers, Flow, Lane, Patience, Slice
 from whybox_server.serving.remote.endpoint import Endpoint, Limits
 from whybox_server.serving.remote.exchange import Described, Exchange, HttpCall
@@ -272,6 +273,19 @@ async def test_an_endpoint_has_as_many_slots_as_it_takes_whatever_cores_there_ar
     assert runner.calls == [32] * 8
 
 
+async def test_an_endpoint_never_gets_more_calls_at_once_than_declared():
+    """More threads than slots write calls down; the server counts those that are under way."""
+    with peer(lambda number, rows: Does(delay_s=0.002), Limits(concurrency=3, rows_per_call=4)) as one:
+        async with Batcher() as batcher:
+            door = batcher.open(Lane(b"lane", one.runner, one.runner.most_rows, remote=True), Flow("f"))
+            (scores,) = await door.submit(Samples({"x": rows_of(200)}))
+            door.close()
+    np.testing.assert_array_equal(scores, model(rows_of(200)))
+    assert one.runner.replicas > 3
+    assert one.server.busiest <= 3
+    assert one.server.calls == [4] * 50
+
+
 async def test_calls_to_an_endpoint_are_as_few_as_can_be():
     """Nothing is explored, and free slots are no reason for more calls: 1000 rows are 32 calls, 40 are 2."""
     runner = Meeting(1)
@@ -304,6 +318,15 @@ async def test_a_runner_knows_until_when_and_whether_anybody_waits():
         assert not patience.wanted()
         await asyncio.to_thread(runner._together.wait)
         assert all(isinstance(left, BaseException) for left in await asyncio.gather(*asked, return_exceptions=True))
+
+
+@pytest.mark.parametrize(
+    ("replicas", "max_rows", "remote", "rows"),
+    [(8, 32, True, 128), (2, 4, True, 64), (64, 64, True, 512), (8, 32, False, 64)],
+)
+def test_the_cache_asks_enough_rows_at_once_to_keep_all_slots_busy(replicas: int, max_rows: int, remote: bool, rows: int):
+    """Four blocks of it are two calls a slot, between what local models get at first and what is bounded anyway."""
+    assert first_rows(Lane(b"lane", Meeting(replicas), max_rows, remote=remote)) == rows
 
 
 @dataclass(eq=False)

@@ -252,11 +252,14 @@ def test_a_pace_that_leaves_no_time_is_named():
         sender.run(asking, world.until(5))
 
 
-def test_fewer_calls_at_once_for_a_server_that_has_too_much():
+def test_fewer_calls_at_once_for_a_server_that_has_too_much_until_it_keeps_up():
     world = World(first(Refused(429, ""), Refused(503, ""), Refused(429, "")))
     sender = world.sender(concurrency=16)
     sender.run(asking)
     assert sender.manners.slots.limit == 2
+    for _ in range(200):
+        sender.run(asking)
+    assert sender.manners.slots.limit == 16
 
 
 def test_a_protocol_may_try_another_way():

@@ -198,12 +198,16 @@ def test_the_server_is_asked_for_the_output_that_is_read_and_no_other():
     assert call.asks
 
 
-@pytest.mark.parametrize("dtype", sorted(set(DTYPES) - {"DT_STRING"}))
-@given(data=st.data())
-def test_every_type_survives_the_wire(dtype, data):
+NUMBERS = [dtype for dtype in DTYPES.values() if dtype.kind != "O"]
+
+
+@given(
+    st.sampled_from(NUMBERS).flatmap(
+        lambda dtype: arrays.arrays(dtype, arrays.array_shapes(max_dims=3, max_side=4))
+    )
+)
+def test_every_type_survives_the_wire(array):
     """There and back: the same bits."""
-    shape = arrays.array_shapes(max_dims=3, max_side=4)
-    array = data.draw(arrays.arrays(DTYPES[dtype], shape))
     again = from_tensor(pb.TensorProto.FromString(to_tensor(array).SerializeToString()), "y", MOST)
     assert again.dtype == array.dtype
     assert again.shape == array.shape

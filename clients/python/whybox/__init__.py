@@ -1,6 +1,6 @@
 """Ask why a model says what it says.
 
-A table of contents: `Client`, `aio.Client`, `local`, `ModelSpec`, `Explanation`, `ExplainError`.
+A table of contents: `Client`, `aio.Client`, `local`, `ModelSpec`, `Endpoint`, `Explanation`, `ExplainError`.
 Everything is imported on first use, so that `whybox --help` does not wait for gRPC and numpy, and so
 that the server, which needs only the stubs, does not load the client.
 """
@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from whybox import aio
     from whybox.client import Client
     from whybox.embedded import local
+    from whybox.endpoint import Endpoint
     from whybox.errors import ExplainError
     from whybox.result import Explanation
     from whybox.spec import ModelSpec
 
     __version__: str
 
-__all__ = ["Client", "ExplainError", "Explanation", "ModelSpec", "__version__", "aio", "local"]
+__all__ = ["Client", "Endpoint", "ExplainError", "Explanation", "ModelSpec", "__version__", "aio", "local"]
 
 _HOMES = {
     "Client": "whybox.client",
+    "Endpoint": "whybox.endpoint",
     "ExplainError": "whybox.errors",
     "Explanation": "whybox.result",
     "ModelSpec": "whybox.spec",

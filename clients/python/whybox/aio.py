@@ -12,6 +12,8 @@ import grpc
 
 from whybox import operations
 from whybox.channel import Metadata, Options, channel_credentials, channel_options, request_metadata, stubs
+from whybox.endpoint import Endpoint
+from whybox.endpoints import AsyncEndpoints
 from whybox.errors import ExplainError, from_rpc
 from whybox.operations import Call, Done, OnProgress, Steps, advance
 from whybox.result import Explanation
@@ -52,10 +54,11 @@ class Client:
             else grpc.aio.secure_channel(target, secure, arguments)
         )
         self._stubs = stubs(self._channel)
+        self.endpoints = AsyncEndpoints(self._run)
 
     async def explain(
         self,
-        model: str | Path | bytes,
+        model: str | Path | bytes | Endpoint,
         inputs: Any,
         method: str,
         *,
@@ -80,7 +83,7 @@ class Client:
 
     async def explain_many(
         self,
-        model: str | Path | bytes,
+        model: str | Path | bytes | Endpoint,
         batch: Any,
         method: str,
         *,
@@ -101,7 +104,7 @@ class Client:
 
     async def plan(
         self,
-        model: str | Path | bytes,
+        model: str | Path | bytes | Endpoint,
         inputs: Any,
         method: str,
         *,
@@ -121,7 +124,7 @@ class Client:
 
     async def methods(
         self,
-        model: str | Path | bytes | None = None,
+        model: str | Path | bytes | Endpoint | None = None,
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - as above
     ) -> list[Method]:

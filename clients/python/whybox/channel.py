@@ -11,7 +11,7 @@ from uuid import uuid4
 import grpc
 
 from whybox.errors import invalid
-from whybox.v1 import explain_pb2_grpc, model_pb2_grpc
+from whybox.v1 import endpoint_pb2_grpc, explain_pb2_grpc, model_pb2_grpc
 
 RECEIVE_BYTES = 64 << 20  # an explanation of a large picture, with the picture in it
 REQUEST_ID = "x-request-id"
@@ -23,7 +23,11 @@ Options: TypeAlias = Sequence[tuple[str, Any]]
 SERVICE_CONFIG = {
     "methodConfig": [
         {
-            "name": [{"service": "whybox.v1.ExplanationService"}, {"service": "whybox.v1.ModelService"}],
+            "name": [
+                {"service": "whybox.v1.ExplanationService"},
+                {"service": "whybox.v1.ModelService"},
+                {"service": "whybox.v1.EndpointService"},
+            ],
             "retryPolicy": {
                 "maxAttempts": 4,
                 "initialBackoff": "0.1s",
@@ -61,10 +65,11 @@ def channel_credentials(
 
 
 def stubs(channel: Any) -> Mapping[str, Any]:
-    """Callables of both services by the name of their method; for either kind of channel."""
+    """Callables of all services by the name of their method; for either kind of channel."""
     explanation = explain_pb2_grpc.ExplanationServiceStub(channel)
     model = model_pb2_grpc.ModelServiceStub(channel)
-    return {**vars(explanation), **vars(model)}
+    endpoint = endpoint_pb2_grpc.EndpointServiceStub(channel)
+    return {**vars(explanation), **vars(model), **vars(endpoint)}
 
 
 def request_metadata(metadata: Metadata) -> list[tuple[str, str]]:

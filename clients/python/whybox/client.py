@@ -12,6 +12,8 @@ import grpc
 
 from whybox import operations
 from whybox.channel import Metadata, Options, channel_credentials, channel_options, request_metadata, stubs
+from whybox.endpoint import Endpoint
+from whybox.endpoints import Endpoints
 from whybox.errors import ExplainError, from_rpc
 from whybox.operations import Call, Done, OnProgress, Steps, advance
 from whybox.result import Explanation
@@ -55,10 +57,11 @@ class Client:
             else grpc.secure_channel(target, secure, arguments)
         )
         self._stubs = stubs(self._channel)
+        self.endpoints = Endpoints(self._run)
 
     def explain(
         self,
-        model: str | Path | bytes,
+        model: str | Path | bytes | Endpoint,
         inputs: Any,
         method: str,
         *,
@@ -74,7 +77,7 @@ class Client:
     ) -> Explanation:
         """Explain what a model says of one instance.
 
-        model: path or bytes of an ONNX file, or "models/NAME" of the server.
+        model: path or bytes of an ONNX file, "models/NAME" or "endpoints/NAME" of the server, or an Endpoint.
         inputs: array of the model's input shape, dict of arrays, dict of values by column, text, PIL
             image, or a path; see `whybox.inputs.instance`.
         method: see `methods`. params: its parameters, by the names of its proto message.
@@ -91,7 +94,7 @@ class Client:
 
     def explain_many(
         self,
-        model: str | Path | bytes,
+        model: str | Path | bytes | Endpoint,
         batch: Any,
         method: str,
         *,
@@ -116,7 +119,7 @@ class Client:
 
     def plan(
         self,
-        model: str | Path | bytes,
+        model: str | Path | bytes | Endpoint,
         inputs: Any,
         method: str,
         *,
@@ -138,7 +141,7 @@ class Client:
         return self._run(operations.plan(ref, request, self._known), timeout)
 
     def methods(
-        self, model: str | Path | bytes | None = None, *, timeout: float | None = None
+        self, model: str | Path | bytes | Endpoint | None = None, *, timeout: float | None = None
     ) -> list[Method]:
         """The methods of the server; with a model, also whether each applies to it. Raises ExplainError."""
         ref = None if model is None else model_ref(model)

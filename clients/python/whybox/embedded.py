@@ -20,7 +20,8 @@ def local(models: str | Path | None = None, redis: str | None = None, **settings
             client.explain("model.onnx", x, "lime")
 
     models: folder of models. redis: URL of a Redis; None keeps the cache in the process.
-    settings: any other option of `whybox serve`, with underscores.
+    settings: any other option of `whybox serve`, with underscores. Endpoints may be declared in requests;
+        give allow_egress=["127.0.0.0/8"], say, for those that are not on the internet.
     Raises ExplainError when the server is not installed or a setting is wrong.
     """
     try:

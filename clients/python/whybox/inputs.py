@@ -121,7 +121,7 @@ def _read(path: Path, field: str) -> Any:
     readers = {
         ".npy": _read_npy,
         ".npz": _read_npz,
-        ".csv": lambda path: _only(_read_csv(path), path, field),
+        ".csv": lambda path: _only(read_csv(path), path, field),
         ".json": _read_json,
         ".txt": lambda path: path.read_text(encoding="utf-8").rstrip("\r\n"),
         **dict.fromkeys(PICTURES, _read_picture),
@@ -141,7 +141,7 @@ def _rows(path: Path) -> Any:
     if path.suffix.lower() != ".csv":
         return _read(path, "instances")
     try:
-        return _read_csv(path)
+        return read_csv(path)
     except (OSError, ValueError) as error:
         raise invalid("instances", f"cannot read {path}: {error}") from error
 
@@ -165,7 +165,7 @@ def _read_npz(path: Path) -> Array | dict[str, Array]:
     return arrays["arr_0"] if list(arrays) == ["arr_0"] else arrays
 
 
-def _read_csv(path: Path) -> list[dict[str, float | str]]:
+def read_csv(path: Path) -> list[dict[str, float | str]]:
     """Rows below a header line; what reads as a number is one."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         table = csv.reader(file, strict=True)

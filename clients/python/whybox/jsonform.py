@@ -39,11 +39,18 @@ def from_json(text: str) -> explanation_pb2.Explanation:
     """What `to_json` made. Raises ExplainError when it is something else."""
     try:
         found = json.loads(text)
-        if found.pop("format") != FORMAT:
+    except ValueError as error:
+        raise _foreign(repr(error)) from error
+    return read(found)
+
+
+def read(found: Any) -> explanation_pb2.Explanation:
+    """The same from JSON that is parsed already. Raises ExplainError when it is something else."""
+    message = explanation_pb2.Explanation()
+    try:
+        if found["format"] != FORMAT:
             raise _foreign("its format is another one")
-        found.pop("attributions", None)
-        message = explanation_pb2.Explanation()
-        _restore(message, found)
+        _restore(message, {name: found[name] for name in found.keys() - {"format", "attributions"}})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _foreign(repr(error)) from error
     return message

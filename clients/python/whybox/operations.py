@@ -13,7 +13,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
-from whybox.errors import ExplainError
+from whybox.endpoint import Endpoint
+from whybox.errors import ExplainError, invalid
 from whybox.inputs import instance, instances
 from whybox.result import Explanation
 from whybox.v1 import explain_pb2, model_pb2
@@ -29,16 +30,23 @@ MODELS_PER_PAGE = 1000
 Prepared: TypeAlias = tuple[ModelRef, explain_pb2.ExplainRequest]
 
 
-def one(model: str | Path | bytes, inputs: Any, ask: Ask) -> Prepared:
+def one(model: str | Path | bytes | Endpoint, inputs: Any, ask: Ask) -> Prepared:
     """The model and the request to explain one instance. Reads files; raises ExplainError."""
     ref = model_ref(model)
-    return ref, explain_request(ref.name, [instance(inputs)], ask)
+    return ref, _request(ref, [instance(inputs)], ask)
 
 
-def many(model: str | Path | bytes, batch: Any, ask: Ask) -> Prepared:
+def many(model: str | Path | bytes | Endpoint, batch: Any, ask: Ask) -> Prepared:
     """The model and the request to explain a batch. Reads files; raises ExplainError."""
     ref = model_ref(model)
-    return ref, explain_request(ref.name, instances(batch), ask)
+    return ref, _request(ref, instances(batch), ask)
+
+
+def _request(ref: ModelRef, found: list[explain_pb2.Instance], ask: Ask) -> explain_pb2.ExplainRequest:
+    request = explain_request(ref.name, found, ask)
+    if ref.endpoint is not None:
+        request.endpoint.CopyFrom(ref.endpoint.message)
+    return request
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +128,8 @@ def plan(ref: ModelRef, request: explain_pb2.ExplainRequest, known: set[str]) ->
 
 def methods(ref: ModelRef | None, known: set[str]) -> Steps[list[Method]]:
     """The server's methods, and whether they apply to the model."""
+    if ref is not None and ref.endpoint is not None:
+        raise invalid("model", "have the server remember it first: client.endpoints.create(name, endpoint)")
     request = explain_pb2.ListMethodsRequest(model=ref.name if ref else "")
     response: explain_pb2.ListMethodsResponse
     if ref is None:

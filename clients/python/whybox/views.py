@@ -62,6 +62,9 @@ class Provenance:
     guesses: tuple[str, ...]
     request_id: str
     nodes: Mapping[str, int] = field(default_factory=dict)  # of the graphs that answered, by provider
+    protocol: str = ""  # these three of an endpoint only
+    model_version: str = ""
+    determinism: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,9 @@ class Plan:
     rows: tuple[int, ...]
     exact: bool
     seconds: float | None
+    calls: int | None = None  # of an endpoint
+    cost: float | None = None  # if the endpoint declares a price
+    currency: str = ""
     notes: tuple[str, ...] = ()  # of PlanExplainResponse
 
 
@@ -108,6 +114,21 @@ class TensorInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """What an endpoint showed; see `whybox.v1.ProbeEndpointResponse`. `spec` is the wire message."""
+
+    protocol: str
+    version: str
+    inputs: tuple[TensorInfo, ...]
+    spec: Any
+    guesses: tuple[str, ...]
+    determinism: str
+    deterministic: bool
+    calls: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A model that the server has; see `whybox.v1.Model`. `spec` is the wire message."""
 
@@ -127,6 +148,7 @@ class Model:
 NESTED: Mapping[str, type[Any]] = {
     "whybox.v1.ParameterInfo": Parameter,
     "whybox.v1.TensorInfo": TensorInfo,
+    "whybox.v1.EndpointInput": TensorInfo,
 }
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from whybox.endpoint import PREFIX as ENDPOINTS
+from whybox.endpoint import Endpoint
 from whybox.errors import ExplainError, Violation, invalid, refused
 from whybox.params import enum_number, set_method
 from whybox.spec import ModelSpec
@@ -25,10 +27,14 @@ MAX_SEED = 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """A model by the server's name for it, with its bytes when it is the caller's own file."""
+    """A model by the server's name for it, with its bytes when it is the caller's own file.
+
+    endpoint: what the caller declares in place of a name.
+    """
 
     name: str
     content: bytes | None = field(default=None, repr=False)
+    endpoint: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +51,15 @@ class Ask:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
-def model_ref(model: str | Path | bytes) -> ModelRef:
-    """A model from its name, its file, or the file's bytes. A file is known by its SHA-256.
+def model_ref(model: str | Path | bytes | Endpoint) -> ModelRef:
+    """A model from its name, its file, the file's bytes, or its endpoint. A file is known by its SHA-256.
 
     Raises ExplainError when it is none of them.
     """
+    if isinstance(model, Endpoint):
+        return ModelRef(model.name) if model.name else ModelRef("", endpoint=model)
+    if isinstance(model, str) and model.startswith(ENDPOINTS):
+        return ModelRef(model)
     if isinstance(model, str) and model.startswith("models/") and not model.endswith(".onnx"):
         return ModelRef(model)
     if isinstance(model, bytes | bytearray | memoryview):
@@ -57,7 +67,10 @@ def model_ref(model: str | Path | bytes) -> ModelRef:
     elif isinstance(model, str | Path):
         content = _file(Path(model))
     else:
-        message = f'pass a path to an ONNX file, its bytes, or "models/NAME", not {type(model).__name__}'
+        message = (
+            'pass a path to an ONNX file, its bytes, "models/NAME", "endpoints/NAME" or an Endpoint, '
+            f"not {type(model).__name__}"
+        )
         raise invalid("model", message)
     if not content:
         raise invalid("model", "the file is empty; pass an ONNX model")

@@ -7,27 +7,30 @@ method needs no line here.
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Any, TypeVar
 
 import numpy as np
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from whybox.v1 import explain_pb2, explanation_pb2, model_pb2, tensor_pb2
+from whybox.v1 import endpoint_pb2, explain_pb2, explanation_pb2, model_pb2, tensor_pb2
+from whybox_server.api.endpoints import to_endpoint
 from whybox_server.api.spec import to_spec
 from whybox_server.api.tensors import to_array
 from whybox_server.core.errors import InvalidRequest, Violation
 from whybox_server.core.rows import Array
 from whybox_server.core.target import Choice, Space
+from whybox_server.engine.endpoints import Caller
 from whybox_server.engine.task import ExplainTask, Given, Picture, Record, Tensors, Text
 from whybox_server.methods import METHOD
 from whybox_server.methods.method import violations as out_of_bounds
 from whybox_server.serving.lane import Mode
 
 MAX_INSTANCES = 1024
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 MAX_TARGETS = 1000
 NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
 MODES = {
@@ -67,11 +70,14 @@ class Findings:
             raise InvalidRequest(self.violations)
 
 
-def to_task(request: explain_pb2.ExplainRequest) -> ExplainTask:
-    """The task of a request. Raises InvalidRequest with every violation found."""
+def to_task(request: explain_pb2.ExplainRequest, headers: Mapping[str, str] = NO_HEADERS) -> ExplainTask:
+    """The task of a request. headers: of the call. Raises InvalidRequest with every violation found."""
     found = Findings()
-    if not request.model:
-        found.add("model", 'required: "models/NAME", or the name that CreateModel gave')
+    inline = request.HasField("endpoint")
+    if not request.model and not inline:
+        found.add("model", 'required: "models/NAME", the name that CreateModel gave, or "endpoints/NAME"')
+    if request.model and inline:
+        found.add("endpoint", "either a model is named or an endpoint is declared, not both")
     if not 1 <= len(request.instances) <= MAX_INSTANCES:
         found.add("instances", f"give between 1 and {MAX_INSTANCES}, got {len(request.instances)}")
     if len(request.targets) > MAX_TARGETS:
@@ -95,6 +101,7 @@ def to_task(request: explain_pb2.ExplainRequest) -> ExplainTask:
             found.violations += [Violation(f"{name}.{v.field}", v.description) for v in out_of_bounds(params)]
     instances = tuple(_given(given, f"instances[{n}]", found) for n, given in enumerate(request.instances))
     choices = tuple(_choice(choice, f"targets[{n}]", found) for n, choice in enumerate(request.targets))
+    endpoint = found.attempt(lambda: to_endpoint(request.endpoint, "endpoint"), None) if inline else None
     spec = found.attempt(lambda: to_spec(request.spec, "spec"), to_spec(type(request.spec)(), "spec"))
     found.settle()
     assert name is not None  # a missing method is a violation
@@ -109,6 +116,7 @@ def to_task(request: explain_pb2.ExplainRequest) -> ExplainTask:
         seed=request.seed,
         mode=MODES[request.mode],
         max_queries=request.max_queries,
+        caller=Caller(endpoint, headers, request.endpoint.credential),
     )
 
 
@@ -117,8 +125,8 @@ def to_arrays(tensors: tensor_pb2.Tensors, field: str) -> dict[str, Array]:
     return {name: to_array(tensor, f"{field}[{name!r}]") for name, tensor in tensors.by_name.items()}
 
 
-def check_page_size(request: model_pb2.ListModelsRequest) -> int:
-    """Models per page; unset is 100."""
+def check_page_size(request: model_pb2.ListModelsRequest | endpoint_pb2.ListEndpointsRequest) -> int:
+    """Entries per page; unset is 100."""
     size: int = request.page_size or 100
     if not 1 <= size <= 1000:
         raise InvalidRequest.of("page_size", f"must be in [1, 1000], got {size}")

@@ -35,7 +35,12 @@ def from_answer(answer: Answer) -> explanation_pb2.Explanation:
 
 
 def from_plan(plan: Plan) -> explain_pb2.Plan:
-    return explain_pb2.Plan(rows=plan.rows, exact=plan.exact, seconds=plan.seconds)
+    message = explain_pb2.Plan(rows=plan.rows, exact=plan.exact, seconds=plan.seconds)
+    if plan.bill is not None:
+        message.calls, message.currency = plan.bill.calls, plan.bill.currency
+        if plan.bill.cost is not None:
+            message.cost = plan.bill.cost
+    return message
 
 
 def from_progress(progress: Progress) -> explain_pb2.Progress:
@@ -77,4 +82,7 @@ def _provenance(provenance: Provenance, finding: Finding) -> explanation_pb2.Pro
         nodes=provenance.nodes,
         guesses=provenance.guesses,
         request_id=provenance.request_id,
+        protocol=provenance.served.protocol,
+        model_version=provenance.served.version,
+        determinism=provenance.served.determinism,
     )

@@ -11,8 +11,10 @@ from whybox.v1 import explain_pb2, explain_pb2_grpc, explanation_pb2
 from whybox_server.api.decode import to_task
 from whybox_server.api.encode import from_answer, from_plan, from_progress
 from whybox_server.api.guard import request_id
+from whybox_server.api.headers import headers_in
 from whybox_server.api.methods import method_info, methods_for
 from whybox_server.core.spec import ModelSpec
+from whybox_server.engine.endpoints import Caller
 from whybox_server.engine.explainer import Explainer
 from whybox_server.engine.task import Answer, Plan, Progress, Update
 from whybox_server.methods import METHODS
@@ -32,13 +34,13 @@ class Explanations(explain_pb2_grpc.ExplanationServiceServicer):
         self._deadline_s, self._max_deadline_s = deadline_s, max_deadline_s
 
     async def Explain(self, request: explain_pb2.ExplainRequest, context: Any) -> explain_pb2.ExplainResponse:
-        task = to_task(request)
+        task = to_task(request, headers_in(context))
         answers = await self._explainer.explain(task, self._remaining(context), request_id.get())
         encoded = [await self._encode(answer, request) for answer in answers]
         return explain_pb2.ExplainResponse(explanations=encoded)
 
     async def ExplainStream(self, request: explain_pb2.ExplainStreamRequest, context: Any) -> None:
-        task = to_task(request.request)
+        task = to_task(request.request, headers_in(context))
         updates: asyncio.Queue[Update | None] = asyncio.Queue()
         remaining = self._remaining(context)
         work = asyncio.create_task(
@@ -56,7 +58,7 @@ class Explanations(explain_pb2_grpc.ExplanationServiceServicer):
     async def PlanExplain(
         self, request: explain_pb2.PlanExplainRequest, context: Any
     ) -> explain_pb2.PlanExplainResponse:
-        plan = await self._explainer.plan(to_task(request.request))
+        plan = await self._explainer.plan(to_task(request.request, headers_in(context)))
         return explain_pb2.PlanExplainResponse(plan=from_plan(plan), notes=plan.notes)
 
     async def ListMethods(
@@ -65,7 +67,8 @@ class Explanations(explain_pb2_grpc.ExplanationServiceServicer):
         if not request.model:
             return explain_pb2.ListMethodsResponse(methods=map(method_info, METHODS))
         loop = asyncio.get_running_loop()
-        async with self._explainer.catalogue.lease(request.model, ModelSpec()) as model:
+        caller = Caller(headers=headers_in(context))
+        async with self._explainer.catalogue.lease(request.model, ModelSpec(), caller) as model:
             infos = await loop.run_in_executor(self._explainer.pool, methods_for, model)
         return explain_pb2.ListMethodsResponse(methods=infos)
 

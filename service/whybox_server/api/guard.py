@@ -25,6 +25,8 @@ from whybox_server.engine.events import Events, Failed
 REQUEST_ID_HEADER = "x-request-id"
 REQUEST_ID = re.compile(r"[\w.:-]{1,128}")
 OWN_SERVICES = "/whybox.v1."
+# We have retried already, and paid for it: gRPC's own retries would do so again (gRFC A6).
+DO_NOT_RETRY = ("grpc-retry-pushback-ms", "-1")
 
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 log = structlog.get_logger("whybox.api")
@@ -71,7 +73,11 @@ class Guard(grpc.aio.ServerInterceptor):
     async def _abort(self, name: str, error: WhyboxError, started: float, context: Any) -> NoReturn:
         self._events.tell(Failed(error.reason))
         self._note(name, error.reason.value, started, error)
-        await context.abort_with_status(rpc_status.to_status(to_status(error, request_id.get())))
+        status = rpc_status.to_status(to_status(error, request_id.get()))
+        if error.reason is Reason.ENDPOINT_UNREACHABLE:
+            trailing = (*status.trailing_metadata, DO_NOT_RETRY)
+            status = status._replace(trailing_metadata=trailing)  # type: ignore[attr-defined]  # a named tuple
+        await context.abort_with_status(status)
         raise AssertionError("abort_with_status raises")
 
     def _note(self, name: str, outcome: str, started: float, error: WhyboxError | None = None) -> None:

@@ -14,10 +14,10 @@ from whybox_server.core.spec import Modality
 from whybox_server.methods import METHODS
 from whybox_server.methods.method import About, Method
 from whybox_server.perturb.options import Baseline, Segmentation
-from whybox_server.serving.onnx.model import OnnxModel
+from whybox_server.serving.model import Model
 
 
-def methods_for(model: OnnxModel) -> list[explain_pb2.MethodInfo]:
+def methods_for(model: Model) -> list[explain_pb2.MethodInfo]:
     """All methods, and whether each applies to this model. Blocks while its graph is looked through."""
     infos = [method_info(method) for method in METHODS]
     for method, info in zip(METHODS, infos, strict=True):
@@ -37,14 +37,14 @@ def method_info(method: Method[Any, Any]) -> explain_pb2.MethodInfo:
     )
 
 
-def why_not(method: Method[Any, Any], model: OnnxModel) -> str:
+def why_not(method: Method[Any, Any], model: Model) -> str:
     """Why the method does not apply to a model, or "" if it does. A model's spec always has its modality."""
     spec = model.spec
     if spec.modality is not None and spec.modality not in method.modalities:
         return f"it does not explain {spec.modality.value} models"
-    whitebox = model.resident.whitebox
-    lacks = method.lacks(spec) or (whitebox.lacks(method.reads) if method.reads else "")
-    return lacks or (whitebox.refusal(method.probes) if method.probes else "")
+    if model.labels_only and not method.labels_suffice:
+        return "it needs to see how scores change, and this endpoint says labels alone"
+    return method.lacks(spec) or model.refusal(method.probes, method.reads)
 
 
 def _parameter(params: type[Any], field: dataclasses.Field[Any]) -> explain_pb2.ParameterInfo:

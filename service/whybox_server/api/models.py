@@ -9,11 +9,13 @@ from typing import Any
 
 from whybox.v1 import model_pb2, model_pb2_grpc, tensor_pb2
 from whybox_server.api.decode import check_page_size, to_arrays
+from whybox_server.api.headers import headers_in
 from whybox_server.api.spec import from_spec, to_spec
 from whybox_server.api.tensors import CODES, from_array
 from whybox_server.core.errors import InvalidRequest, TooLarge, UploadBroken
 from whybox_server.core.spec import ModelSpec
 from whybox_server.engine.catalogue import Catalogue, Listed
+from whybox_server.engine.endpoints import Caller
 
 MAX_CHUNK_BYTES = 1 << 20
 
@@ -48,7 +50,10 @@ class Models(model_pb2_grpc.ModelServiceServicer):
 
     async def Predict(self, request: model_pb2.PredictRequest, context: Any) -> model_pb2.PredictResponse:
         arrays = to_arrays(request.inputs, "inputs")
-        async with self._catalogue.lease(request.model, ModelSpec()) as model:
+        if not request.model:
+            raise InvalidRequest.of("model", "required")
+        caller = Caller(headers=headers_in(context))
+        async with self._catalogue.lease(request.model, ModelSpec(), caller) as model:
             outputs = await asyncio.to_thread(model.predict, arrays)
         tensors = {name: from_array(array) for name, array in outputs.items()}
         return model_pb2.PredictResponse(outputs=tensor_pb2.Tensors(by_name=tensors))

@@ -93,11 +93,11 @@ def credentials(transport: Transport) -> grpc.ServerCredentials:
     assert transport.tls_cert is not None
     assert transport.tls_key is not None
     files = [path for path in (transport.tls_key, transport.tls_cert, transport.tls_client_ca) if path is not None]
-    known = _stamps(files)
+    known = stamps_of(files)
 
     def fetch() -> grpc.ServerCertificateConfiguration | None:
         nonlocal known
-        stamps = _stamps(files)
+        stamps = stamps_of(files)
         if stamps == known:
             return None  # keep what is in use
         known = stamps
@@ -118,7 +118,7 @@ def _configuration(transport: Transport) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration([pair], root_certificates=ca)
 
 
-def _stamps(files: Sequence[Path]) -> tuple[tuple[int, int], ...]:
+def stamps_of(files: Sequence[Path]) -> tuple[tuple[int, int], ...]:
     """(modification time, size) per file; a file that is being replaced counts as unchanged content (0, 0)."""
     return tuple((s.st_mtime_ns, s.st_size) if (s := _stat(path)) else (0, 0) for path in files)
 

@@ -1,7 +1,7 @@
-"""The models there are: those of the operator's folder and those that callers sent.
+"""The models there are: those of the operator's folder, those that callers sent, and those behind endpoints.
 
 A session is loaded when it is first asked for, shared by everybody who asks for the same bytes, and
-let go when others need the room and nobody uses it. Nothing half-loaded is ever kept.
+let go when others need the room and nobody uses it (`kept`). Endpoints are the affair of `endpoints`.
 """
 
 from __future__ import annotations
@@ -11,20 +11,24 @@ import difflib
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from whybox_server.core.errors import InvalidRequest, ModelRejected, TooLarge, UnknownModel
 from whybox_server.core.spec import ModelSpec
+from whybox_server.engine.endpoints import NOBODY, Caller, Endpoints
 from whybox_server.engine.events import Events, ModelLoaded
+from whybox_server.engine.kept import Kept
 from whybox_server.engine.shelf import PREFIX, Source
+from whybox_server.serving.model import Model
 from whybox_server.serving.onnx import meaning
 from whybox_server.serving.onnx.load import load
 from whybox_server.serving.onnx.model import OnnxModel, execution_key
 from whybox_server.serving.onnx.session import Execution
 from whybox_server.serving.onnx.trial import Bounds, trial
 from whybox_server.serving.onnx.vet import TRUSTED, Limits
+from whybox_server.serving.remote.declared import PREFIX as ENDPOINTS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,19 +44,11 @@ class Listed:
 
 
 @dataclass(slots=True, eq=False)
-class Loaded:
-    """A model in memory and how many explanations use it."""
-
-    loading: asyncio.Task[OnnxModel]
-    size_bytes: int
-    users: int = 0
-
-
-@dataclass(slots=True, eq=False)
 class Catalogue:
     """All models of a server. Belongs to one event loop.
 
-    max_bytes: of sessions by file size, and of the files callers sent; what nobody uses goes first.
+    loaded: sessions by name, stamp and execution; their sizes are those of the files. max_bytes: of one
+    file that a caller sends, and of all of them together; the longest unused goes first.
     """
 
     sources: Callable[[], Mapping[str, Source]]
@@ -61,8 +57,9 @@ class Catalogue:
     max_bytes: int
     trust_uploads: bool
     events: Events
+    loaded: Kept[OnnxModel]
+    endpoints: Endpoints
     _sent: OrderedDict[str, Source] = field(default_factory=OrderedDict)
-    _loaded: OrderedDict[tuple[object, ...], Loaded] = field(default_factory=OrderedDict)
 
     async def create(self, data: bytes, spec: ModelSpec) -> Listed:
         """Take a model that a caller sent: vet it, load it, keep it. The same bytes have the same name.
@@ -100,15 +97,20 @@ class Catalogue:
                 raise UnknownModel(f"no model {name!r}", model=name)
             raise InvalidRequest.of("name", "only models that were sent can be deleted; remove others from the folder")
         source = self._sent.pop(name)
-        for key in [key for key in self._loaded if key[0] == source.name]:
-            self._release(key)
+        self.loaded.forget(lambda key: isinstance(key, tuple) and key[0] == source.name)
 
     @asynccontextmanager
-    async def lease(self, name: str, spec: ModelSpec) -> AsyncIterator[OnnxModel]:
+    async def lease(self, name: str, spec: ModelSpec, caller: Caller = NOBODY) -> AsyncIterator[Model]:
         """A loaded model, read as the caller's spec says; it stays loaded while the context is open.
 
-        Raises UnknownModel, ModelRejected, or InvalidRequest for a spec that does not fit.
+        name: of a model or an endpoint; "": the endpoint that the caller declares himself.
+        Raises UnknownModel, ModelRejected, or InvalidRequest for a spec that does not fit, and for an
+        endpoint that does not answer as one what `Endpoints.lease` raises.
         """
+        if not name or name.startswith(ENDPOINTS):
+            async with self.endpoints.lease(name, spec, caller) as remote:
+                yield remote
+            return
         source = await self._find(name)
         if source.problem:
             raise ModelRejected(f"{name} cannot be used: {source.problem}", rule="FOLDER")
@@ -117,29 +119,14 @@ class Catalogue:
 
     def close(self) -> None:
         """Let go of every session."""
-        for key in list(self._loaded):
-            self._release(key)
+        self.loaded.close()
+        self.endpoints.close()
 
     @asynccontextmanager
     async def _use(self, source: Source, spec: ModelSpec) -> AsyncIterator[OnnxModel]:
         given = replace(meaning.merged(spec, source.spec), kept=source.kept)
-        key = (source.name, source.stamp, *execution_key(given))
-        loaded = self._loaded.get(key)
-        if loaded is None:
-            # A task of its own: whoever asked first may leave, others still wait for it.
-            task = asyncio.create_task(self._load(source, given))
-            loaded = self._loaded[key] = Loaded(task, source.size_bytes)
-        self._loaded.move_to_end(key)
-        loaded.users += 1
-        try:
-            model = await asyncio.shield(loaded.loading)
-            self._make_room()
+        async with self.loaded.use(_key(source, given), lambda: self._load(source, given), source.size_bytes) as model:
             yield await asyncio.to_thread(model.read_as, given)
-        finally:
-            loaded.users -= 1
-            failed = loaded.loading.done() and (loaded.loading.cancelled() or loaded.loading.exception())
-            if failed and self._loaded.get(key) is loaded:
-                del self._loaded[key]
 
     async def _load(self, source: Source, spec: ModelSpec) -> OnnxModel:
         started = time.perf_counter()
@@ -162,28 +149,15 @@ class Catalogue:
 
     def _peek(self, source: Source) -> OnnxModel | None:
         """The model, if it is loaded already under its own spec."""
-        loaded = self._loaded.get((source.name, source.stamp, *execution_key(source.spec)))
-        if loaded is None or not loaded.loading.done() or loaded.loading.exception() is not None:
-            return None
-        return loaded.loading.result()
-
-    def _make_room(self) -> None:
-        """Let go of the longest unused sessions until the rest fits."""
-        idle = [key for key, loaded in self._loaded.items() if not loaded.users]
-        for key in idle:
-            if sum(loaded.size_bytes for loaded in self._loaded.values()) <= self.max_bytes:
-                return
-            self._release(key)
+        return self.loaded.peek(_key(source, source.spec))
 
     def _forget_sent(self) -> None:
         while sum(source.size_bytes for source in self._sent.values()) > self.max_bytes:
             self._sent.popitem(last=False)
 
-    def _release(self, key: tuple[object, ...]) -> None:
-        loaded = self._loaded.pop(key)
-        if loaded.loading.done() and not loaded.loading.cancelled() and loaded.loading.exception() is None:
-            loaded.loading.result().close()
-        loaded.loading.cancel()
+
+def _key(source: Source, spec: ModelSpec) -> Hashable:
+    return (source.name, source.stamp, *execution_key(spec))
 
 
 def listed(source: Source, model: OnnxModel | None) -> Listed:

@@ -11,28 +11,31 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from whybox_server.core.errors import (
     BudgetSpent,
     DeadlineExceeded,
+    EndpointBudgetSpent,
     WhyboxError,
 )
 from whybox_server.core.explanation import Finding
-from whybox_server.core.query import Query
+from whybox_server.core.query import Query, Want
+from whybox_server.core.rows import Samples
 from whybox_server.engine.admission import Admission, refuse_hopeless
 from whybox_server.engine.catalogue import Catalogue
 from whybox_server.engine.events import Events, Finished, Started
 from whybox_server.engine.meter import Meter
 from whybox_server.engine.paths import paths_in_request
-from whybox_server.engine.prepare import Call, Prepared, modality_name, prepare, provenance
+from whybox_server.engine.prepare import Call, Prepared, fitted, modality_name, prepare, provenance
 from whybox_server.engine.router import AS_VALUES, Other, Router, Seeding
 from whybox_server.engine.session import drive
 from whybox_server.engine.task import Answer, ExplainTask, Plan, Progress, Update
 from whybox_server.serving.cache.cache import Cache
 from whybox_server.serving.cache.desk import Desk
-from whybox_server.serving.lane import Lane
+from whybox_server.serving.lane import Flow, Lane
+from whybox_server.serving.remote.failure import called
 
 MAX_PARALLEL_INSTANCES = 64  # of one call: enough to fill any batch, few enough to bound memory
 PROGRESS_EVERY_S = 0.1
@@ -69,11 +72,12 @@ class Explainer:
         """
         deadline = self.clock() + max(remaining_s - REPLY_RESERVE_S, 0.0)
         with self.admission.permit():
-            async with self._call(task, request_id, deadline) as call:
+            async with self._call(task, request_id, deadline) as unknown:
+                call = await self._introduced(unknown)
                 prepared = await self._prepare_all(call)
                 # A bound may be far above what is asked, and a partial answer may do.
                 certain = [one.cost.rows for one in prepared if one.cost.exact]
-                rows = sum(min(rows, task.max_queries or rows) for rows in certain)
+                rows = sum(min(rows, most_rows(call) or rows) for rows in certain)
                 refuse_hopeless(rows, self.seconds_per_row(prepared[0].lane), deadline - self.clock())
                 emit(self._plan(call, prepared))
                 return await self._run_all(call, prepared, emit)
@@ -82,16 +86,31 @@ class Explainer:
     async def _call(self, task: ExplainTask, request_id: str, deadline: float) -> AsyncIterator[Call]:
         """A call with all the models it may ask, which stay loaded while the context is open."""
         async with AsyncExitStack() as held:
-            model = await held.enter_async_context(self.catalogue.lease(task.model, task.spec))
+            model = await held.enter_async_context(self.catalogue.lease(task.model, task.spec, task.caller))
             others = [
                 Other(
                     f"{task.method.name}.{field}",
                     name,
-                    await held.enter_async_context(self.catalogue.lease(name, AS_VALUES)),
+                    await held.enter_async_context(self.catalogue.lease(name, AS_VALUES, task.caller)),
                 )
                 for field, name in task.method.others(task.params).items()
             ]
-            yield Call(task, model, request_id, deadline, tuple(others))
+            yield Call(named(task), model, request_id, deadline, tuple(others))
+
+    async def _introduced(self, call: Call) -> Call:
+        """The same call with a model that is known: where no metadata says what its scores are, one row does.
+
+        The row goes through the cache like any other, so that it is paid once.
+        """
+        if not call.model.unseen:
+            return call
+        loop = asyncio.get_running_loop()
+        arrays = await loop.run_in_executor(self.pool, fitted, call, 0, call.task.instances[0])
+        lane = await loop.run_in_executor(self.pool, call.model.lane, Want.SCORES, call.task.mode, arrays)
+        flow = Flow(f"{call.request_id}/introduction", deadline=call.deadline)
+        with closing(self.cache.open(lane, flow)) as desk:
+            reply = await desk.predict(Query(Samples({name: array[None] for name, array in arrays.items()})))
+        return replace(call, model=call.model.settle(arrays, reply.scores), introduced=flow.usage)
 
     async def _prepare_all(self, call: Call) -> list[Prepared]:
         loop = asyncio.get_running_loop()
@@ -101,11 +120,13 @@ class Explainer:
     def _plan(self, call: Call, prepared: Sequence[Prepared]) -> Plan:
         rows = tuple(one.cost.rows for one in prepared)
         each = self.seconds_per_row(prepared[0].lane)
+        asked = [min(count, most_rows(call) or count) for count in rows]
         return Plan(
             rows=rows,
             exact=all(one.cost.exact for one in prepared),
             seconds=None if each is None else each * sum(rows),
             notes=call.model.guesses,
+            bill=call.model.bill(asked, prepared[0].lane, gradients=bool(call.task.method.probes)),
         )
 
     async def _run_all(self, call: Call, prepared: Sequence[Prepared], emit: Emit) -> list[Answer]:
@@ -159,12 +180,13 @@ class Explainer:
         steps = call.task.method.run(one.task, call.task.params, one.rng)
         with ExitStack() as opened:
             router = Router(partial(self._open, one, opened, lanes))
-            meter = Meter(router, usage, self.pool, self.clock, call.task.max_queries, call.deadline)
+            meter = Meter(router, usage, self.pool, self.clock, most_rows(call), call.deadline)
             try:
                 with paths_in_request(call.task.method):
                     return await drive(steps, Seeding(meter), self.pool, usage)
             except BudgetSpent as spent:
                 if self.clock() < call.deadline:
+                    refuse_by_endpoint(call, spent)
                     raise
                 raise DeadlineExceeded(
                     f"the deadline passed after {usage.rows_answered} of {usage.rows_planned} rows; allow more "
@@ -182,6 +204,31 @@ class Explainer:
         if not query.model:
             lanes.append(route.lane)
         return opened.enter_context(closing(self.cache.open(route.lane, one.flow))), route.names
+
+
+def named(task: ExplainTask) -> ExplainTask:
+    """The same task with a name for the endpoint that its caller brought."""
+    endpoint = task.caller.endpoint
+    return task if endpoint is None else replace(task, model=called(endpoint))
+
+
+def most_rows(call: Call) -> int:
+    """Different rows that an instance may ask: what the caller allows, or less if the endpoint does; 0: any."""
+    return min(filter(None, (call.task.max_queries, call.model.most_rows)), default=0)
+
+
+def refuse_by_endpoint(call: Call, spent: BudgetSpent) -> None:
+    """Raises EndpointBudgetSpent if it was the endpoint's limit that ended the work, not the caller's."""
+    limit = call.model.most_rows
+    if not limit or limit != most_rows(call):
+        return
+    raise EndpointBudgetSpent(
+        f"{call.task.model} allows {limit} rows per request and {call.task.method.name} needs more; "
+        "ask fewer rows by the method's parameters, or raise limits.rows_per_request",
+        endpoint=call.task.model,
+        limit=limit,
+        unit="rows per request",
+    ) from spent
 
 
 def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Protocol
 
 import numpy as np
@@ -108,6 +109,9 @@ def _record(
     if missing:
         raise InvalidRequest.of(f"{field}.record", f"columns are missing: {', '.join(missing[:20])}")
     values = [fields[name] for name in names]
+    for name, value, one in zip(names, values, cycle(inputs), strict=False):
+        if isinstance(value, str) and one.dtype.kind != "O":
+            raise InvalidRequest.of(f"{field}.record[{name!r}]", f"must be a number, got {value!r}")
     if len(inputs) == 1:
         return {inputs[0].name: np.array(values, dtype=object if inputs[0].dtype.kind == "O" else np.float64)}
     if len(values) != len(inputs):

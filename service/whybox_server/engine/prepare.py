@@ -12,6 +12,7 @@ import numpy as np
 from whybox_server.core.errors import InvalidRequest, MethodUnsupported
 from whybox_server.core.instance import Instance, Subject
 from whybox_server.core.query import Query, Want
+from whybox_server.core.rows import Array
 from whybox_server.core.spec import ScoreKind
 from whybox_server.core.target import Space, Targets
 from whybox_server.engine.inputs import arrays_of
@@ -21,7 +22,7 @@ from whybox_server.engine.task import ExplainTask, Given, Provenance
 from whybox_server.methods import METHOD
 from whybox_server.methods.method import Cost, Rng
 from whybox_server.serving.lane import Flow, Lane, Usage
-from whybox_server.serving.onnx.model import OnnxModel
+from whybox_server.serving.model import Model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,19 +55,32 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """What all instances of one request share."""
+    """What all instances of one request share. introduced: what was spent on getting to know the model."""
 
     task: ExplainTask
-    model: OnnxModel
+    model: Model
     request_id: str
     deadline: float
     others: tuple[Other, ...] = ()
+    introduced: Usage | None = None
+
+    def flow(self, index: int) -> Flow:
+        """Of one instance; the first one is charged for the introduction."""
+        spent = self.introduced if index == 0 else None
+        usage = Usage() if spent is None else replace(spent, rows_answered=0)
+        return Flow(f"{self.request_id}/{index}", usage, deadline=self.deadline)
+
+
+def fitted(call: Call, index: int, given: Given) -> dict[str, Array]:
+    """An instance's arrays as the model takes them. Raises InputMismatch or InvalidRequest."""
+    field = f"instances[{index}]"
+    return call.model.fit(arrays_of(given, call.model.rows, call.model.spec, field), field)
 
 
 def prepare(call: Call, index: int, given: Given) -> Prepared:
     """Check an instance against the model, cut it, and cost it. Blocks; runs in the pool."""
-    task, model, field = call.task, call.model, f"instances[{index}]"
-    arrays = model.fit(arrays_of(given, model.rows, model.spec, field), field)
+    task, model = call.task, call.model
+    arrays = fitted(call, index, given)
     targets = targets_of(task, model, model.labels_for(arrays))
     subject = Subject(Instance(arrays, model.spec), targets, model.inside(arrays, len(targets.labels)))
     modality = model.spec.modality
@@ -77,10 +91,10 @@ def prepare(call: Call, index: int, given: Given) -> Prepared:
             method=task.method.name,
             alternatives=", ".join(others),
         )
+    refuse_labels(task, model)
     rng = np.random.default_rng(task.seed)
     with paths_in_request(task.method):
         prepared = task.method.prepare(subject, task.params, rng)
-    flow = Flow(f"{call.request_id}/{index}", Usage())
     routes = {"": Route(model.lane(Want.SCORES, task.mode, arrays), {})}
     routes |= {other.name: route_to(other, task.mode, arrays) for other in call.others}
     cost = task.method.cost(prepared, task.params)
@@ -88,14 +102,27 @@ def prepare(call: Call, index: int, given: Given) -> Prepared:
     def probed(query: Query) -> Lane:
         return model.lane(query.want, task.mode, arrays, query.probe, len(targets.labels))
 
-    return Prepared(index, subject, rng, prepared, cost, routes, probed, flow)
+    return Prepared(index, subject, rng, prepared, cost, routes, probed, call.flow(index))
 
 
-def targets_of(task: ExplainTask, model: OnnxModel, labels: tuple[str, ...]) -> Targets:
+def refuse_labels(task: ExplainTask, model: Model) -> None:
+    """Raises MethodUnsupported for a method that reads scores, of a model that says labels alone."""
+    if not model.labels_only or task.method.labels_suffice:
+        return
+    fine = ", ".join(m.name for m in METHOD.values() if m.labels_suffice and model.spec.modality in m.modalities)
+    raise MethodUnsupported(
+        f"{task.method.name} needs to see how scores change, and this endpoint says labels alone; declare an "
+        f"output with scores, or use one of these: {fine}",
+        method=task.method.name,
+        alternatives=fine,
+    )
+
+
+def targets_of(task: ExplainTask, model: Model, labels: tuple[str, ...]) -> Targets:
     """What to explain, in which units. Raises InvalidRequest when the model has no such units."""
-    space = task.space
-    if space is None:
-        space = Space(model.kind.value)
+    space = task.space or model.space
+    if model.unseen:  # only planned: what its scores are is found out when it is asked
+        return Targets(task.choices, labels, ScoreKind(space.value), space, model.link)
     if (space is Space.VALUE) != (model.kind is ScoreKind.VALUE):
         raise InvalidRequest.of(
             "space",
@@ -120,6 +147,7 @@ def provenance(call: Call, lanes: Sequence[Lane]) -> Provenance:
         provider=call.model.provider,
         nodes=dict(nodes),
         guesses=call.model.guesses,
+        served=call.model.served,
         request_id=call.request_id,
     )
 

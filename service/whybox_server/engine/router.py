@@ -17,7 +17,7 @@ from whybox_server.core.rows import Array, Buffers, Rows
 from whybox_server.core.rows_probed import seeded
 from whybox_server.core.spec import ModelSpec, ScoreKind
 from whybox_server.serving.lane import Lane, Mode
-from whybox_server.serving.onnx.model import OnnxModel
+from whybox_server.serving.model import Model
 
 AS_VALUES = ModelSpec(score=ScoreKind.VALUE)  # how further models are read: nothing is cut off
 
@@ -28,7 +28,7 @@ class Other:
 
     field: str
     name: str
-    model: OnnxModel
+    model: Model
 
 
 @dataclass(frozen=True, slots=True, eq=False)

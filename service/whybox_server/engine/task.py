@@ -11,8 +11,10 @@ from whybox_server.core.instance import Subject
 from whybox_server.core.rows import Array
 from whybox_server.core.spec import ModelSpec
 from whybox_server.core.target import Choice, Space
+from whybox_server.engine.endpoints import NOBODY, Caller
 from whybox_server.methods.method import Method
 from whybox_server.serving.lane import Mode, Usage
+from whybox_server.serving.model import Bill, Served
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +50,7 @@ Given: TypeAlias = Tensors | Text | Picture | Record
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExplainTask:
-    """One request: many instances, one method."""
+    """One request: many instances, one method. model: "" for the endpoint that the caller brings."""
 
     model: str
     instances: tuple[Given, ...]
@@ -60,16 +62,21 @@ class ExplainTask:
     seed: int = 0
     mode: Mode = Mode.FAST
     max_queries: int = 0
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Rows per instance, at most; `exact` if always that many. seconds: None if not yet learnt."""
+    """Rows per instance, at most; `exact` if always that many. seconds: None if not yet learnt.
+
+    bill: None where rows cost nothing but time.
+    """
 
     rows: tuple[int, ...]
     exact: bool
     seconds: float | None
     notes: tuple[str, ...]
+    bill: Bill | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,7 @@ class Provenance:
     nodes: Mapping[str, int]  # by the provider that ran them
     guesses: tuple[str, ...]
     request_id: str
+    served: Served = Served()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -77,7 +77,8 @@ class Lane:
     answers: what a row's answers are, by field of `core.query.Reply`. nodes: of the graph, by the
     provider that runs them. remote: the work is done elsewhere, so that the runner has slots of its own,
     as many as replicas, and its calls are worth filling up to `max_rows`. ttl_s: how long its answers
-    may be kept; None: for ever, since its model cannot change.
+    may be kept; None: for ever, since its model cannot change. apart: what else must be equal for rows to
+    share a call, though their answers may stand for each other's.
     """
 
     fingerprint: bytes
@@ -88,6 +89,12 @@ class Lane:
     nodes: Mapping[str, int] = field(default_factory=dict)
     remote: bool = False
     ttl_s: float | None = None
+    apart: bytes = b""
+
+    @property
+    def name(self) -> bytes:
+        """Lanes of one name are one: their rows may share a call."""
+        return self.fingerprint + self.apart
 
 
 @dataclass(slots=True, eq=False)

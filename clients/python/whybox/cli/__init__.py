@@ -1,4 +1,4 @@
-"""The command line: `whybox explain | plan | methods | models | check | differentiate | serve`.
+"""The command line: `whybox explain | plan | methods | models | audit | endpoints | probe | check | differentiate | serve`.
 
 It parses, calls a client, and prints; it knows no method and no model. Everything heavy is imported
 once it is known to be needed, so that --help answers at once.
@@ -21,7 +21,10 @@ COMMANDS = {
     "plan": ("whybox.cli.explain", "plan"),
     "methods": ("whybox.cli.tables", "methods"),
     "models": ("whybox.cli.tables", "models"),
+    "endpoints": ("whybox.cli.endpoints", "endpoints"),
+    "probe": ("whybox.cli.endpoints", "probe"),
     "check": ("whybox.cli.check", "check"),
+    "audit": ("whybox.cli.audit", "audit"),
     "differentiate": ("whybox.cli.differentiate", "differentiate"),
 }
 

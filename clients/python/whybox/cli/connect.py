@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from urllib.parse import urlsplit
 
 from whybox.client import Client
 from whybox.embedded import local
@@ -14,8 +15,15 @@ def connect(arguments: argparse.Namespace) -> Client:
     if arguments.server is None:
         if arguments.tls_ca is not None:
             raise invalid("--tls-ca", "belongs to --server; a server in this process needs no TLS")
-        return local(arguments.models, arguments.redis)
-    for name in ("models", "redis"):
+        settings = {} if arguments.endpoints is None else {"endpoints": arguments.endpoints}
+        return local(arguments.models, arguments.redis, **settings, **egress_to(arguments))
+    for name in ("models", "redis", "endpoints"):
         if getattr(arguments, name) is not None:
             raise invalid(f"--{name}", "belongs to a server inside this process; leave it or --server out")
     return Client(arguments.server, tls_ca=arguments.tls_ca)
+
+
+def egress_to(arguments: argparse.Namespace) -> dict[str, list[str]]:
+    """Whoever types an address means it: the server inside this process may go there, and nowhere else."""
+    place = urlsplit(getattr(arguments, "endpoint", None) or "").netloc.rpartition("@")[2]
+    return {"allow_egress": [place]} if place else {}

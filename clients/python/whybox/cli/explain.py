@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from whybox.cli.connect import connect
+from whybox.cli.endpoints import asked_model
 from whybox.errors import invalid
 from whybox.inputs import instance
 from whybox.operations import OnProgress
@@ -52,9 +53,10 @@ def plan(arguments: argparse.Namespace) -> int:
 def _question(arguments: argparse.Namespace) -> dict[str, Any]:
     """Arguments of `Client.explain`; what is wrong in flags or files is found before a server starts."""
     params = from_text(arguments.method, arguments.param)
-    model_ref(arguments.model)
+    model = asked_model(arguments)
+    model_ref(model)
     return {
-        "model": arguments.model,
+        "model": model,
         "inputs": instance(Path(arguments.input), "--input"),
         "method": arguments.method,
         "target": [_target(text) for text in arguments.target] if arguments.target else None,
@@ -123,6 +125,10 @@ def _planned(found: Plan) -> str:
     lines = [f"{bound} {sum(found.rows)} rows"]
     if found.seconds is not None:
         lines.append(f"about {found.seconds:.3g} s on an idle server")
+    if found.calls is not None:
+        lines.append(f"{found.calls} calls of the endpoint, if every one is full")
+    if found.cost is not None:
+        lines.append(f"costs {found.cost:.4g} {found.currency}".rstrip())
     return "\n".join([*lines, *(f"note: {note}" for note in found.notes)])
 
 

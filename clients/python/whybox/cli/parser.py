@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 
+from whybox.cli.audit_flags import AUDIT, add_audit
+
 OVERVIEW = """\
 Explains what a model says: which parts of an instance speak for an answer, and which against it.
 
   whybox explain --model net.onnx --input dog.png --method lime --png why.png
   whybox plan    --model net.onnx --input dog.png --method occlusion --param window=32
   whybox methods --for net.onnx
+  whybox explain --endpoint https://models.example.com --endpoint-option model=churn --input row.json --method lime
+  whybox audit   --model net.onnx --data people.csv --method lime,kernel_shap --out audit-1
   whybox serve   --models ./models --listen 127.0.0.1:50051
   whybox check   net.onnx
   whybox differentiate net.onnx -o net.grad.onnx
@@ -82,6 +86,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_server(methods)
     _add_server(commands.add_parser("models", help="list the models of the server"))
+    _add_server(commands.add_parser("endpoints", help="list the endpoints of the server"))
+    probe = commands.add_parser("probe", help="ask an endpoint for its metadata and a few rows", allow_abbrev=False)
+    _add_endpoint(probe)
+    probe.add_argument("--input", metavar="FILE", help="a row to ask: .npy .npz .json (default: zeros)")
+    _add_server(probe)
     _add_differentiate(
         commands.add_parser(
             "differentiate",
@@ -98,13 +107,22 @@ def make_parser() -> argparse.ArgumentParser:
             formatter_class=raw,
         )
     )
+    audit = commands.add_parser(
+        "audit",
+        help="explain many instances under one budget, and write a report",
+        epilog=AUDIT,
+        formatter_class=raw,
+        allow_abbrev=False,
+    )
+    _add_model(audit)
+    add_audit(audit)
     commands.add_parser("serve", help="start a server; see `whybox serve --help`", add_help=False)
     return parser
 
 
 def _add_question(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("question").add_argument
-    add("--model", required=True, metavar="MODEL", help="FILE.onnx, or models/NAME of the server")
+    _add_model(parser)
     add("--input", required=True, metavar="FILE", help="the instance: .npy .npz .png .jpg .csv .json .txt")
     add("--method", required=True, metavar="NAME", help="see `whybox methods`")
     add(
@@ -124,6 +142,33 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
         "--spec", metavar="FILE", help='JSON of what the tensors mean: {"modality": "image", "layout": "CHW"}'
     )
     _add_server(parser)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    """What is asked: a model, or an endpoint with how to ask it."""
+    either = parser.add_argument_group("model").add_mutually_exclusive_group(required=True)
+    either.add_argument("--model", metavar="MODEL", help="FILE.onnx, or models/NAME of the server")
+    _add_endpoint(parser, either)
+
+
+def _add_endpoint(
+    parser: argparse.ArgumentParser, group: argparse._MutuallyExclusiveGroup | None = None
+) -> None:
+    """group: what else may be given in its place; None: it must be given."""
+    (group or parser).add_argument(
+        "--endpoint",
+        required=group is None,
+        metavar="URL",
+        help="where the model is served, or endpoints/NAME of the server",
+    )
+    parser.add_argument(
+        "--endpoint-option",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="how the URL is asked: protocol, model, version, output, credential, rows_per_call, "
+        "requests_per_second, calls_per_day, ...; JSON for inputs, headers and json; may be repeated",
+    )
 
 
 def _add_differentiate(parser: argparse.ArgumentParser) -> None:
@@ -159,6 +204,7 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
     add("--timeout", type=float, metavar="SECONDS", help="longest time for the whole command's calls")
     add("--models", metavar="DIR", help="models folder of the server inside this process")
     add("--redis", metavar="URL", help="cache of the server inside this process")
+    add("--endpoints", metavar="FILE", help="endpoints.yaml of the server inside this process")
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:

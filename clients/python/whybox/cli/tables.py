@@ -39,37 +39,37 @@ def models(arguments: argparse.Namespace) -> int:
         print("no models; name a folder with --models, or pass a file to `whybox explain --model`")
         return 0
     rows = [("name", "version", "size", "inputs", "outputs", "state"), *map(_row, found)]
-    lines = _columns(rows)
+    lines = columns(rows)
     print(lines[0])
     for line, model in zip(lines[1:], found, strict=True):
         print(line)
         if model.problem:
-            print(_wrapped(f"cannot be used: {model.problem}", "  "))
+            print(wrapped(f"cannot be used: {model.problem}", "  "))
     return 0
 
 
 def _short(method: Method, width: int) -> str:
     indent = " " * width
-    lines = [f"{method.name:<{width}}{', '.join(method.modalities)}", _wrapped(method.summary, indent)]
+    lines = [f"{method.name:<{width}}{', '.join(method.modalities)}", wrapped(method.summary, indent)]
     if method.not_applicable:
-        lines.append(_wrapped(f"does not fit this model: {method.not_applicable}", indent))
+        lines.append(wrapped(f"does not fit this model: {method.not_applicable}", indent))
     elif method.not_applicable == "":
         lines.append(f"{indent}fits this model")
     return "\n".join(lines)
 
 
 def _long(method: Method) -> str:
-    head = [f"{method.name} (version {method.version})", _wrapped(method.summary, "  ")]
+    head = [f"{method.name} (version {method.version})", wrapped(method.summary, "  ")]
     facts = [f"for {', '.join(method.modalities)}", method.citation]
     return "\n".join(
-        [*head, *(_wrapped(fact, "  ") for fact in facts if fact), *map(_parameter, method.parameters)]
+        [*head, *(wrapped(fact, "  ") for fact in facts if fact), *map(_parameter, method.parameters)]
     )
 
 
 def _parameter(parameter: Parameter) -> str:
     kind = " | ".join(parameter.choices) or parameter.type
     summary = f"{parameter.summary} Unset: {parameter.default}." if parameter.default else parameter.summary
-    return f"\n  {parameter.name} ({kind})\n{_wrapped(summary, '      ')}"
+    return f"\n  {parameter.name} ({kind})\n{wrapped(summary, '      ')}"
 
 
 def _row(model: Model) -> tuple[str, ...]:
@@ -78,13 +78,13 @@ def _row(model: Model) -> tuple[str, ...]:
         model.name,
         model.version,
         _size(model.size_bytes),
-        _tensors(model.inputs),
-        _tensors(model.outputs),
+        tensors(model.inputs),
+        tensors(model.outputs),
         state,
     )
 
 
-def _tensors(infos: Iterable[TensorInfo]) -> str:
+def tensors(infos: Iterable[TensorInfo]) -> str:
     return " ".join(
         f"{i.name}:{i.dtype}[{','.join('?' if n < 0 else str(n) for n in i.shape)}]" for i in infos
     )
@@ -98,12 +98,12 @@ def _size(size_bytes: float) -> str:
     return f"{size_bytes:.3g} {unit}"
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     padded = (zip(row, widths, strict=True) for row in rows)
     return ["  ".join(f"{cell:<{width}}" for cell, width in row).rstrip() for row in padded]
 
 
-def _wrapped(text: str, indent: str) -> str:
+def wrapped(text: str, indent: str) -> str:
     width = max(shutil.get_terminal_size().columns, 40)
     return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent)

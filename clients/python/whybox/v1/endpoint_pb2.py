@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from whybox.v1 import spec_pb2 as whybox_dot_v1_dot_spec__pb2
 from whybox.v1 import tensor_pb2 as whybox_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18whybox/v1/endpoint.proto\x12\twhybox.v1\x1a\x14whybox/v1/spec.proto\x1a\x16whybox/v1/tensor.proto\"\xa3\x04\n\x08\x45ndpoint\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12-\n\x08protocol\x18\x03 \x01(\x0e\x32\x1b.whybox.v1.EndpointProtocol\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\x10\n\x08revision\x18\x06 \x01(\t\x12\x0e\n\x06output\x18\x07 \x01(\t\x12(\n\x06inputs\x18\x08 \x03(\x0b\x32\x18.whybox.v1.EndpointInput\x12\"\n\x04spec\x18\t \x01(\x0b\x32\x14.whybox.v1.ModelSpec\x12\x31\n\x07headers\x18\n \x03(\x0b\x32 .whybox.v1.Endpoint.HeadersEntry\x12\x0f\n\x07\x66orward\x18\x0b \x03(\t\x12\x12\n\ncredential\x18\x0c \x01(\t\x12)\n\x06limits\x18\r \x01(\x0b\x32\x19.whybox.v1.EndpointLimits\x12\'\n\x05price\x18\x0e \x01(\x0b\x32\x18.whybox.v1.EndpointPrice\x12$\n\x04json\x18\x0f \x01(\x0b\x32\x16.whybox.v1.JsonMapping\x12\x16\n\x0egradient_model\x18\x10 \x01(\t\x12#\n\x03tls\x18\x11 \x01(\x0b\x32\x16.whybox.v1.EndpointTls\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"P\n\rEndpointInput\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x05\x64type\x18\x02 \x01(\x0e\x32\x13.whybox.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\x03\"\xca\x01\n\x0e\x45ndpointLimits\x12\x1b\n\x13requests_per_second\x18\x01 \x01(\x01\x12\x13\n\x0b\x63oncurrency\x18\x02 \x01(\x05\x12\x15\n\rrows_per_call\x18\x03 \x01(\x05\x12\x16\n\x0e\x62ytes_per_call\x18\x04 \x01(\x03\x12\x13\n\x0breply_bytes\x18\x05 \x01(\x03\x12\x11\n\ttimeout_s\x18\x06 \x01(\x01\x12\x15\n\rcalls_per_day\x18\x07 \x01(\x03\x12\x18\n\x10rows_per_request\x18\x08 \x01(\x03\"D\n\rEndpointPrice\x12\x10\n\x08per_call\x18\x01 \x01(\x01\x12\x0f\n\x07per_row\x18\x02 \x01(\x01\x12\x10\n\x08\x63urrency\x18\x03 \x01(\t\"h\n\x0bJsonMapping\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\x0e\n\x06scores\x18\x02 \x01(\t\x12\x0e\n\x06labels\x18\x03 \x01(\t\x12\x18\n\x10one_row_per_call\x18\x04 \x01(\x08\x12\x0e\n\x06method\x18\x05 \x01(\t\"4\n\x0b\x45ndpointTls\x12\n\n\x02\x63\x61\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x65rt\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\"S\n\x15\x43reateEndpointRequest\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12%\n\x08\x65ndpoint\x18\x02 \x01(\x0b\x32\x13.whybox.v1.Endpoint\"?\n\x16\x43reateEndpointResponse\x12%\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x13.whybox.v1.Endpoint\"\"\n\x12GetEndpointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13GetEndpointResponse\x12%\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x13.whybox.v1.Endpoint\"=\n\x14ListEndpointsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x15ListEndpointsResponse\x12&\n\tendpoints\x18\x01 \x03(\x0b\x32\x13.whybox.v1.Endpoint\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x15\x44\x65leteEndpointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x18\n\x16\x44\x65leteEndpointResponse\"y\n\x14ProbeEndpointRequest\x12\x0e\n\x04name\x18\x01 \x01(\tH\x00\x12\'\n\x08\x65ndpoint\x18\x02 \x01(\x0b\x32\x13.whybox.v1.EndpointH\x00\x12\x1f\n\x03row\x18\x03 \x01(\x0b\x32\x12.whybox.v1.TensorsB\x07\n\x05which\"\x80\x02\n\x15ProbeEndpointResponse\x12-\n\x08protocol\x18\x01 \x01(\x0e\x32\x1b.whybox.v1.EndpointProtocol\x12\x0f\n\x07version\x18\x02 \x01(\t\x12(\n\x06inputs\x18\x03 \x03(\x0b\x32\x18.whybox.v1.EndpointInput\x12\"\n\x04spec\x18\x04 \x01(\x0b\x32\x14.whybox.v1.ModelSpec\x12\x0f\n\x07guesses\x18\x05 \x03(\t\x12\x13\n\x0b\x64\x65terminism\x18\x06 \x01(\t\x12\x15\n\rdeterministic\x18\x07 \x01(\x08\x12\r\n\x05\x63\x61lls\x18\x08 \x01(\x05\x12\r\n\x05notes\x18\t \x03(\t*\xbc\x02\n\x10\x45ndpointProtocol\x12!\n\x1d\x45NDPOINT_PROTOCOL_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45NDPOINT_PROTOCOL_AUTO\x10\x01\x12\x1e\n\x1a\x45NDPOINT_PROTOCOL_OIP_GRPC\x10\x02\x12\x1e\n\x1a\x45NDPOINT_PROTOCOL_OIP_REST\x10\x03\x12\x1f\n\x1b\x45NDPOINT_PROTOCOL_KSERVE_V1\x10\x04\x12$\n ENDPOINT_PROTOCOL_TFSERVING_REST\x10\x05\x12$\n ENDPOINT_PROTOCOL_TFSERVING_GRPC\x10\x06\x12 \n\x1c\x45NDPOINT_PROTOCOL_TORCHSERVE\x10\x07\x12\x1a\n\x16\x45NDPOINT_PROTOCOL_JSON\x10\x08\x32\xb5\x03\n\x0f\x45ndpointService\x12U\n\x0e\x43reateEndpoint\x12 .whybox.v1.CreateEndpointRequest\x1a!.whybox.v1.CreateEndpointResponse\x12L\n\x0bGetEndpoint\x12\x1d.whybox.v1.GetEndpointRequest\x1a\x1e.whybox.v1.GetEndpointResponse\x12R\n\rListEndpoints\x12\x1f.whybox.v1.ListEndpointsRequest\x1a .whybox.v1.ListEndpointsResponse\x12U\n\x0e\x44\x65leteEndpoint\x12 .whybox.v1.DeleteEndpointRequest\x1a!.whybox.v1.DeleteEndpointResponse\x12R\n\rProbeEndpoint\x12\x1f.whybox.v1.ProbeEndpointRequest\x1a .whybox.v1.ProbeEndpointResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18whybox/v1/endpoint.proto\x12\twhybox.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x14whybox/v1/spec.proto\x1a\x16whybox/v1/tensor.proto\"\xa3\x04\n\x08\x45ndpoint\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12-\n\x08protocol\x18\x03 \x01(\x0e\x32\x1b.whybox.v1.EndpointProtocol\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\x10\n\x08revision\x18\x06 \x01(\t\x12\x0e\n\x06output\x18\x07 \x01(\t\x12(\n\x06inputs\x18\x08 \x03(\x0b\x32\x18.whybox.v1.EndpointInput\x12\"\n\x04spec\x18\t \x01(\x0b\x32\x14.whybox.v1.ModelSpec\x12\x31\n\x07headers\x18\n \x03(\x0b\x32 .whybox.v1.Endpoint.HeadersEntry\x12\x0f\n\x07\x66orward\x18\x0b \x03(\t\x12\x12\n\ncredential\x18\x0c \x01(\t\x12)\n\x06limits\x18\r \x01(\x0b\x32\x19.whybox.v1.EndpointLimits\x12\'\n\x05price\x18\x0e \x01(\x0b\x32\x18.whybox.v1.EndpointPrice\x12$\n\x04json\x18\x0f \x01(\x0b\x32\x16.whybox.v1.JsonMapping\x12\x16\n\x0egradient_model\x18\x10 \x01(\t\x12#\n\x03tls\x18\x11 \x01(\x0b\x32\x16.whybox.v1.EndpointTls\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"P\n\rEndpointInput\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x05\x64type\x18\x02 \x01(\x0e\x32\x13.whybox.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\x03\"\xca\x01\n\x0e\x45ndpointLimits\x12\x1b\n\x13requests_per_second\x18\x01 \x01(\x01\x12\x13\n\x0b\x63oncurrency\x18\x02 \x01(\x05\x12\x15\n\rrows_per_call\x18\x03 \x01(\x05\x12\x16\n\x0e\x62ytes_per_call\x18\x04 \x01(\x03\x12\x13\n\x0breply_bytes\x18\x05 \x01(\x03\x12\x11\n\ttimeout_s\x18\x06 \x01(\x01\x12\x15\n\rcalls_per_day\x18\x07 \x01(\x03\x12\x18\n\x10rows_per_request\x18\x08 \x01(\x03\"D\n\rEndpointPrice\x12\x10\n\x08per_call\x18\x01 \x01(\x01\x12\x0f\n\x07per_row\x18\x02 \x01(\x01\x12\x10\n\x08\x63urrency\x18\x03 \x01(\t\"h\n\x0bJsonMapping\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\x0e\n\x06scores\x18\x02 \x01(\t\x12\x0e\n\x06labels\x18\x03 \x01(\t\x12\x18\n\x10one_row_per_call\x18\x04 \x01(\x08\x12\x0e\n\x06method\x18\x05 \x01(\t\"4\n\x0b\x45ndpointTls\x12\n\n\x02\x63\x61\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x65rt\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\"S\n\x15\x43reateEndpointRequest\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12%\n\x08\x65ndpoint\x18\x02 \x01(\x0b\x32\x13.whybox.v1.Endpoint\"?\n\x16\x43reateEndpointResponse\x12%\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x13.whybox.v1.Endpoint\"\"\n\x12GetEndpointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13GetEndpointResponse\x12%\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x13.whybox.v1.Endpoint\"=\n\x14ListEndpointsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x15ListEndpointsResponse\x12&\n\tendpoints\x18\x01 \x03(\x0b\x32\x13.whybox.v1.Endpoint\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x15\x44\x65leteEndpointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x18\n\x16\x44\x65leteEndpointResponse\"y\n\x14ProbeEndpointRequest\x12\x0e\n\x04name\x18\x01 \x01(\tH\x00\x12\'\n\x08\x65ndpoint\x18\x02 \x01(\x0b\x32\x13.whybox.v1.EndpointH\x00\x12\x1f\n\x03row\x18\x03 \x01(\x0b\x32\x12.whybox.v1.TensorsB\x07\n\x05which\"\x80\x02\n\x15ProbeEndpointResponse\x12-\n\x08protocol\x18\x01 \x01(\x0e\x32\x1b.whybox.v1.EndpointProtocol\x12\x0f\n\x07version\x18\x02 \x01(\t\x12(\n\x06inputs\x18\x03 \x03(\x0b\x32\x18.whybox.v1.EndpointInput\x12\"\n\x04spec\x18\x04 \x01(\x0b\x32\x14.whybox.v1.ModelSpec\x12\x0f\n\x07guesses\x18\x05 \x03(\t\x12\x13\n\x0b\x64\x65terminism\x18\x06 \x01(\t\x12\x15\n\rdeterministic\x18\x07 \x01(\x08\x12\r\n\x05\x63\x61lls\x18\x08 \x01(\x05\x12\r\n\x05notes\x18\t \x03(\t*\xbc\x02\n\x10\x45ndpointProtocol\x12!\n\x1d\x45NDPOINT_PROTOCOL_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45NDPOINT_PROTOCOL_AUTO\x10\x01\x12\x1e\n\x1a\x45NDPOINT_PROTOCOL_OIP_GRPC\x10\x02\x12\x1e\n\x1a\x45NDPOINT_PROTOCOL_OIP_REST\x10\x03\x12\x1f\n\x1b\x45NDPOINT_PROTOCOL_KSERVE_V1\x10\x04\x12$\n ENDPOINT_PROTOCOL_TFSERVING_REST\x10\x05\x12$\n ENDPOINT_PROTOCOL_TFSERVING_GRPC\x10\x06\x12 \n\x1c\x45NDPOINT_PROTOCOL_TORCHSERVE\x10\x07\x12\x1a\n\x16\x45NDPOINT_PROTOCOL_JSON\x10\x08\x32\x82\x05\n\x0f\x45ndpointService\x12s\n\x0e\x43reateEndpoint\x12 .whybox.v1.CreateEndpointRequest\x1a!.whybox.v1.CreateEndpointResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x11/api/v1/endpoints:\x01*\x12p\n\x0bGetEndpoint\x12\x1d.whybox.v1.GetEndpointRequest\x1a\x1e.whybox.v1.GetEndpointResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1/{name=endpoints/*}\x12m\n\rListEndpoints\x12\x1f.whybox.v1.ListEndpointsRequest\x1a .whybox.v1.ListEndpointsResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/endpoints\x12y\n\x0e\x44\x65leteEndpoint\x12 .whybox.v1.DeleteEndpointRequest\x1a!.whybox.v1.DeleteEndpointResponse\"\"\x82\xd3\xe4\x93\x02\x1c*\x1a/api/v1/{name=endpoints/*}\x12\x9d\x01\n\rProbeEndpoint\x12\x1f.whybox.v1.ProbeEndpointRequest\x1a .whybox.v1.ProbeEndpointResponse\"I\x82\xd3\xe4\x93\x02\x43\" /api/v1/{name=endpoints/*}:probe:\x01*Z\x1c\"\x17/api/v1/endpoints:probe:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,42 +36,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENDPOINT_HEADERSENTRY']._loaded_options = None
   _globals['_ENDPOINT_HEADERSENTRY']._serialized_options = b'8\001'
-  _globals['_ENDPOINTPROTOCOL']._serialized_start=2001
-  _globals['_ENDPOINTPROTOCOL']._serialized_end=2317
-  _globals['_ENDPOINT']._serialized_start=86
-  _globals['_ENDPOINT']._serialized_end=633
-  _globals['_ENDPOINT_HEADERSENTRY']._serialized_start=587
-  _globals['_ENDPOINT_HEADERSENTRY']._serialized_end=633
-  _globals['_ENDPOINTINPUT']._serialized_start=635
-  _globals['_ENDPOINTINPUT']._serialized_end=715
-  _globals['_ENDPOINTLIMITS']._serialized_start=718
-  _globals['_ENDPOINTLIMITS']._serialized_end=920
-  _globals['_ENDPOINTPRICE']._serialized_start=922
-  _globals['_ENDPOINTPRICE']._serialized_end=990
-  _globals['_JSONMAPPING']._serialized_start=992
-  _globals['_JSONMAPPING']._serialized_end=1096
-  _globals['_ENDPOINTTLS']._serialized_start=1098
-  _globals['_ENDPOINTTLS']._serialized_end=1150
-  _globals['_CREATEENDPOINTREQUEST']._serialized_start=1152
-  _globals['_CREATEENDPOINTREQUEST']._serialized_end=1235
-  _globals['_CREATEENDPOINTRESPONSE']._serialized_start=1237
-  _globals['_CREATEENDPOINTRESPONSE']._serialized_end=1300
-  _globals['_GETENDPOINTREQUEST']._serialized_start=1302
-  _globals['_GETENDPOINTREQUEST']._serialized_end=1336
-  _globals['_GETENDPOINTRESPONSE']._serialized_start=1338
-  _globals['_GETENDPOINTRESPONSE']._serialized_end=1398
-  _globals['_LISTENDPOINTSREQUEST']._serialized_start=1400
-  _globals['_LISTENDPOINTSREQUEST']._serialized_end=1461
-  _globals['_LISTENDPOINTSRESPONSE']._serialized_start=1463
-  _globals['_LISTENDPOINTSRESPONSE']._serialized_end=1551
-  _globals['_DELETEENDPOINTREQUEST']._serialized_start=1553
-  _globals['_DELETEENDPOINTREQUEST']._serialized_end=1590
-  _globals['_DELETEENDPOINTRESPONSE']._serialized_start=1592
-  _globals['_DELETEENDPOINTRESPONSE']._serialized_end=1616
-  _globals['_PROBEENDPOINTREQUEST']._serialized_start=1618
-  _globals['_PROBEENDPOINTREQUEST']._serialized_end=1739
-  _globals['_PROBEENDPOINTRESPONSE']._serialized_start=1742
-  _globals['_PROBEENDPOINTRESPONSE']._serialized_end=1998
-  _globals['_ENDPOINTSERVICE']._serialized_start=2320
-  _globals['_ENDPOINTSERVICE']._serialized_end=2757
+  _globals['_ENDPOINTSERVICE'].methods_by_name['CreateEndpoint']._loaded_options = None
+  _globals['_ENDPOINTSERVICE'].methods_by_name['CreateEndpoint']._serialized_options = b'\202\323\344\223\002\026\"\021/api/v1/endpoints:\001*'
+  _globals['_ENDPOINTSERVICE'].methods_by_name['GetEndpoint']._loaded_options = None
+  _globals['_ENDPOINTSERVICE'].methods_by_name['GetEndpoint']._serialized_options = b'\202\323\344\223\002\034\022\032/api/v1/{name=endpoints/*}'
+  _globals['_ENDPOINTSERVICE'].methods_by_name['ListEndpoints']._loaded_options = None
+  _globals['_ENDPOINTSERVICE'].methods_by_name['ListEndpoints']._serialized_options = b'\202\323\344\223\002\023\022\021/api/v1/endpoints'
+  _globals['_ENDPOINTSERVICE'].methods_by_name['DeleteEndpoint']._loaded_options = None
+  _globals['_ENDPOINTSERVICE'].methods_by_name['DeleteEndpoint']._serialized_options = b'\202\323\344\223\002\034*\032/api/v1/{name=endpoints/*}'
+  _globals['_ENDPOINTSERVICE'].methods_by_name['ProbeEndpoint']._loaded_options = None
+  _globals['_ENDPOINTSERVICE'].methods_by_name['ProbeEndpoint']._serialized_options = b'\202\323\344\223\002C\" /api/v1/{name=endpoints/*}:probe:\001*Z\034\"\027/api/v1/endpoints:probe:\001*'
+  _globals['_ENDPOINTPROTOCOL']._serialized_start=2031
+  _globals['_ENDPOINTPROTOCOL']._serialized_end=2347
+  _globals['_ENDPOINT']._serialized_start=116
+  _globals['_ENDPOINT']._serialized_end=663
+  _globals['_ENDPOINT_HEADERSENTRY']._serialized_start=617
+  _globals['_ENDPOINT_HEADERSENTRY']._serialized_end=663
+  _globals['_ENDPOINTINPUT']._serialized_start=665
+  _globals['_ENDPOINTINPUT']._serialized_end=745
+  _globals['_ENDPOINTLIMITS']._serialized_start=748
+  _globals['_ENDPOINTLIMITS']._serialized_end=950
+  _globals['_ENDPOINTPRICE']._serialized_start=952
+  _globals['_ENDPOINTPRICE']._serialized_end=1020
+  _globals['_JSONMAPPING']._serialized_start=1022
+  _globals['_JSONMAPPING']._serialized_end=1126
+  _globals['_ENDPOINTTLS']._serialized_start=1128
+  _globals['_ENDPOINTTLS']._serialized_end=1180
+  _globals['_CREATEENDPOINTREQUEST']._serialized_start=1182
+  _globals['_CREATEENDPOINTREQUEST']._serialized_end=1265
+  _globals['_CREATEENDPOINTRESPONSE']._serialized_start=1267
+  _globals['_CREATEENDPOINTRESPONSE']._serialized_end=1330
+  _globals['_GETENDPOINTREQUEST']._serialized_start=1332
+  _globals['_GETENDPOINTREQUEST']._serialized_end=1366
+  _globals['_GETENDPOINTRESPONSE']._serialized_start=1368
+  _globals['_GETENDPOINTRESPONSE']._serialized_end=1428
+  _globals['_LISTENDPOINTSREQUEST']._serialized_start=1430
+  _globals['_LISTENDPOINTSREQUEST']._serialized_end=1491
+  _globals['_LISTENDPOINTSRESPONSE']._serialized_start=1493
+  _globals['_LISTENDPOINTSRESPONSE']._serialized_end=1581
+  _globals['_DELETEENDPOINTREQUEST']._serialized_start=1583
+  _globals['_DELETEENDPOINTREQUEST']._serialized_end=1620
+  _globals['_DELETEENDPOINTRESPONSE']._serialized_start=1622
+  _globals['_DELETEENDPOINTRESPONSE']._serialized_end=1646
+  _globals['_PROBEENDPOINTREQUEST']._serialized_start=1648
+  _globals['_PROBEENDPOINTREQUEST']._serialized_end=1769
+  _globals['_PROBEENDPOINTRESPONSE']._serialized_start=1772
+  _globals['_PROBEENDPOINTRESPONSE']._serialized_end=2028
+  _globals['_ENDPOINTSERVICE']._serialized_start=2350
+  _globals['_ENDPOINTSERVICE']._serialized_end=2992
 # @@protoc_insertion_point(module_scope)

@@ -22,6 +22,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from whybox.v1 import endpoint_pb2 as whybox_dot_v1_dot_endpoint__pb2
 from whybox.v1 import explanation_pb2 as whybox_dot_v1_dot_explanation__pb2
 from whybox.v1 import method_pb2 as whybox_dot_v1_dot_method__pb2
@@ -29,7 +30,7 @@ from whybox.v1 import spec_pb2 as whybox_dot_v1_dot_spec__pb2
 from whybox.v1 import tensor_pb2 as whybox_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17whybox/v1/explain.proto\x12\twhybox.v1\x1a\x18whybox/v1/endpoint.proto\x1a\x1bwhybox/v1/explanation.proto\x1a\x16whybox/v1/method.proto\x1a\x14whybox/v1/spec.proto\x1a\x16whybox/v1/tensor.proto\"\xd6\x0c\n\x0e\x45xplainRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12&\n\tinstances\x18\x02 \x03(\x0b\x32\x13.whybox.v1.Instance\x12(\n\x07targets\x18\x03 \x03(\x0b\x32\x17.whybox.v1.TargetChoice\x12$\n\x05space\x18\x04 \x01(\x0e\x32\x15.whybox.v1.ScoreSpace\x12\"\n\x04spec\x18\x05 \x01(\x0b\x32\x14.whybox.v1.ModelSpec\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12\x1d\n\x04mode\x18\x07 \x01(\x0e\x32\x0f.whybox.v1.Mode\x12\x13\n\x0bmax_queries\x18\x08 \x01(\x03\x12\'\n\x06render\x18\t \x03(\x0e\x32\x17.whybox.v1.RenderFormat\x12%\n\x08\x65ndpoint\x18\x0c \x01(\x0b\x32\x13.whybox.v1.Endpoint\x12%\n\x04lime\x18\x14 \x01(\x0b\x32\x15.whybox.v1.LimeParamsH\x00\x12/\n\tocclusion\x18\x15 \x01(\x0b\x32\x1a.whybox.v1.OcclusionParamsH\x00\x12+\n\x07\x61nchors\x18\x16 \x01(\x0b\x32\x18.whybox.v1.AnchorsParamsH\x00\x12)\n\x06streak\x18\x17 \x01(\x0b\x32\x17.whybox.v1.StreakParamsH\x00\x12\x46\n\x15prediction_difference\x18\x18 \x01(\x0b\x32%.whybox.v1.PredictionDifferenceParamsH\x00\x12#\n\x03\x63\x65m\x18\x19 \x01(\x0b\x32\x14.whybox.v1.CemParamsH\x00\x12+\n\x07\x65rasure\x18\x1a \x01(\x0b\x32\x18.whybox.v1.ErasureParamsH\x00\x12J\n\x17meaningful_perturbation\x18\x1b \x01(\x0b\x32\'.whybox.v1.MeaningfulPerturbationParamsH\x00\x12%\n\x04rise\x18\x1c \x01(\x0b\x32\x15.whybox.v1.RiseParamsH\x00\x12\x32\n\x0bkernel_shap\x18\x1d \x01(\x0b\x32\x1b.whybox.v1.KernelShapParamsH\x00\x12<\n\x10shapley_sampling\x18\x1e \x01(\x0b\x32 .whybox.v1.ShapleySamplingParamsH\x00\x12-\n\x08gradient\x18\x1f \x01(\x0b\x32\x19.whybox.v1.GradientParamsH\x00\x12-\n\x08saliency\x18  \x01(\x0b\x32\x19.whybox.v1.SaliencyParamsH\x00\x12;\n\x10gradient_x_input\x18! \x01(\x0b\x32\x1f.whybox.v1.GradientXInputParamsH\x00\x12\x32\n\x0bsmooth_grad\x18\" \x01(\x0b\x32\x1b.whybox.v1.SmoothGradParamsH\x00\x12\x44\n\x14integrated_gradients\x18# \x01(\x0b\x32$.whybox.v1.IntegratedGradientsParamsH\x00\x12\x36\n\rgradient_shap\x18$ \x01(\x0b\x32\x1d.whybox.v1.GradientShapParamsH\x00\x12/\n\tdeconvnet\x18% \x01(\x0b\x32\x1a.whybox.v1.DeconvnetParamsH\x00\x12:\n\x0fguided_backprop\x18& \x01(\x0b\x32\x1f.whybox.v1.GuidedBackpropParamsH\x00\x12#\n\x03\x63\x61m\x18\' \x01(\x0b\x32\x14.whybox.v1.CamParamsH\x00\x12,\n\x08grad_cam\x18( \x01(\x0b\x32\x18.whybox.v1.GradCamParamsH\x00\x12\x39\n\x0fguided_grad_cam\x18) \x01(\x0b\x32\x1e.whybox.v1.GuidedGradCamParamsH\x00\x12#\n\x03lrp\x18* \x01(\x0b\x32\x14.whybox.v1.LrpParamsH\x00\x12\x32\n\x0b\x64\x65\x65p_taylor\x18+ \x01(\x0b\x32\x1b.whybox.v1.DeepTaylorParamsH\x00\x12-\n\x08\x64\x65\x65plift\x18, \x01(\x0b\x32\x19.whybox.v1.DeepliftParamsH\x00\x42\x08\n\x06method\"\x95\x01\n\x08Instance\x12%\n\x07tensors\x18\x01 \x01(\x0b\x32\x12.whybox.v1.TensorsH\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12$\n\x07picture\x18\x03 \x01(\x0b\x32\x11.whybox.v1.TensorH\x00\x12#\n\x06record\x18\x04 \x01(\x0b\x32\x11.whybox.v1.RecordH\x00\x42\x07\n\x05value\"x\n\x06Record\x12-\n\x06\x66ields\x18\x01 \x03(\x0b\x32\x1d.whybox.v1.Record.FieldsEntry\x1a?\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1f\n\x05value\x18\x02 \x01(\x0b\x32\x10.whybox.v1.Value:\x02\x38\x01\"1\n\x05Value\x12\x10\n\x06number\x18\x01 \x01(\x01H\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x42\x06\n\x04kind\"I\n\x0cTargetChoice\x12\x0f\n\x05index\x18\x01 \x01(\x05H\x00\x12\x0f\n\x05label\x18\x02 \x01(\tH\x00\x12\r\n\x03top\x18\x03 \x01(\x05H\x00\x42\x08\n\x06\x63hoice\"?\n\x0f\x45xplainResponse\x12,\n\x0c\x65xplanations\x18\x01 \x03(\x0b\x32\x16.whybox.v1.Explanation\"B\n\x14\x45xplainStreamRequest\x12*\n\x07request\x18\x01 \x01(\x0b\x32\x19.whybox.v1.ExplainRequest\"\xa0\x01\n\x15\x45xplainStreamResponse\x12\x1f\n\x04plan\x18\x01 \x01(\x0b\x32\x0f.whybox.v1.PlanH\x00\x12\'\n\x08progress\x18\x02 \x01(\x0b\x32\x13.whybox.v1.ProgressH\x00\x12\x34\n\x0b\x65xplanation\x18\x03 \x01(\x0b\x32\x1d.whybox.v1.IndexedExplanationH\x00\x42\x07\n\x05\x65vent\"\x91\x01\n\x04Plan\x12\x0c\n\x04rows\x18\x01 \x03(\x03\x12\r\n\x05\x65xact\x18\x02 \x01(\x08\x12\x14\n\x07seconds\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05\x63\x61lls\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x11\n\x04\x63ost\x18\x05 \x01(\x01H\x02\x88\x01\x01\x12\x10\n\x08\x63urrency\x18\x06 \x01(\tB\n\n\x08_secondsB\x08\n\x06_callsB\x07\n\x05_cost\"K\n\x08Progress\x12\x11\n\trows_done\x18\x01 \x01(\x03\x12\x14\n\x0crows_planned\x18\x02 \x01(\x03\x12\x16\n\x0einstances_done\x18\x03 \x01(\x05\"P\n\x12IndexedExplanation\x12\r\n\x05index\x18\x01 \x01(\x05\x12+\n\x0b\x65xplanation\x18\x02 \x01(\x0b\x32\x16.whybox.v1.Explanation\"@\n\x12PlanExplainRequest\x12*\n\x07request\x18\x01 \x01(\x0b\x32\x19.whybox.v1.ExplainRequest\"C\n\x13PlanExplainResponse\x12\x1d\n\x04plan\x18\x01 \x01(\x0b\x32\x0f.whybox.v1.Plan\x12\r\n\x05notes\x18\x02 \x03(\t\"#\n\x12ListMethodsRequest\x12\r\n\x05model\x18\x01 \x01(\t\"=\n\x13ListMethodsResponse\x12&\n\x07methods\x18\x01 \x03(\x0b\x32\x15.whybox.v1.MethodInfo\"\xd5\x01\n\nMethodInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x10\n\x08\x63itation\x18\x03 \x01(\t\x12\'\n\nmodalities\x18\x04 \x03(\x0e\x32\x13.whybox.v1.Modality\x12\x0f\n\x07version\x18\x05 \x01(\t\x12,\n\nparameters\x18\x06 \x03(\x0b\x32\x18.whybox.v1.ParameterInfo\x12\x1b\n\x0enot_applicable\x18\x07 \x01(\tH\x00\x88\x01\x01\x42\x11\n\x0f_not_applicable\"^\n\rParameterInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x03 \x01(\t\x12\x0f\n\x07summary\x18\x04 \x01(\t\x12\x0f\n\x07\x63hoices\x18\x05 \x03(\t2\xc8\x02\n\x12\x45xplanationService\x12@\n\x07\x45xplain\x12\x19.whybox.v1.ExplainRequest\x1a\x1a.whybox.v1.ExplainResponse\x12T\n\rExplainStream\x12\x1f.whybox.v1.ExplainStreamRequest\x1a .whybox.v1.ExplainStreamResponse0\x01\x12L\n\x0bPlanExplain\x12\x1d.whybox.v1.PlanExplainRequest\x1a\x1e.whybox.v1.PlanExplainResponse\x12L\n\x0bListMethods\x12\x1d.whybox.v1.ListMethodsRequest\x1a\x1e.whybox.v1.ListMethodsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17whybox/v1/explain.proto\x12\twhybox.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x18whybox/v1/endpoint.proto\x1a\x1bwhybox/v1/explanation.proto\x1a\x16whybox/v1/method.proto\x1a\x14whybox/v1/spec.proto\x1a\x16whybox/v1/tensor.proto\"\xd6\x0c\n\x0e\x45xplainRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12&\n\tinstances\x18\x02 \x03(\x0b\x32\x13.whybox.v1.Instance\x12(\n\x07targets\x18\x03 \x03(\x0b\x32\x17.whybox.v1.TargetChoice\x12$\n\x05space\x18\x04 \x01(\x0e\x32\x15.whybox.v1.ScoreSpace\x12\"\n\x04spec\x18\x05 \x01(\x0b\x32\x14.whybox.v1.ModelSpec\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12\x1d\n\x04mode\x18\x07 \x01(\x0e\x32\x0f.whybox.v1.Mode\x12\x13\n\x0bmax_queries\x18\x08 \x01(\x03\x12\'\n\x06render\x18\t \x03(\x0e\x32\x17.whybox.v1.RenderFormat\x12%\n\x08\x65ndpoint\x18\x0c \x01(\x0b\x32\x13.whybox.v1.Endpoint\x12%\n\x04lime\x18\x14 \x01(\x0b\x32\x15.whybox.v1.LimeParamsH\x00\x12/\n\tocclusion\x18\x15 \x01(\x0b\x32\x1a.whybox.v1.OcclusionParamsH\x00\x12+\n\x07\x61nchors\x18\x16 \x01(\x0b\x32\x18.whybox.v1.AnchorsParamsH\x00\x12)\n\x06streak\x18\x17 \x01(\x0b\x32\x17.whybox.v1.StreakParamsH\x00\x12\x46\n\x15prediction_difference\x18\x18 \x01(\x0b\x32%.whybox.v1.PredictionDifferenceParamsH\x00\x12#\n\x03\x63\x65m\x18\x19 \x01(\x0b\x32\x14.whybox.v1.CemParamsH\x00\x12+\n\x07\x65rasure\x18\x1a \x01(\x0b\x32\x18.whybox.v1.ErasureParamsH\x00\x12J\n\x17meaningful_perturbation\x18\x1b \x01(\x0b\x32\'.whybox.v1.MeaningfulPerturbationParamsH\x00\x12%\n\x04rise\x18\x1c \x01(\x0b\x32\x15.whybox.v1.RiseParamsH\x00\x12\x32\n\x0bkernel_shap\x18\x1d \x01(\x0b\x32\x1b.whybox.v1.KernelShapParamsH\x00\x12<\n\x10shapley_sampling\x18\x1e \x01(\x0b\x32 .whybox.v1.ShapleySamplingParamsH\x00\x12-\n\x08gradient\x18\x1f \x01(\x0b\x32\x19.whybox.v1.GradientParamsH\x00\x12-\n\x08saliency\x18  \x01(\x0b\x32\x19.whybox.v1.SaliencyParamsH\x00\x12;\n\x10gradient_x_input\x18! \x01(\x0b\x32\x1f.whybox.v1.GradientXInputParamsH\x00\x12\x32\n\x0bsmooth_grad\x18\" \x01(\x0b\x32\x1b.whybox.v1.SmoothGradParamsH\x00\x12\x44\n\x14integrated_gradients\x18# \x01(\x0b\x32$.whybox.v1.IntegratedGradientsParamsH\x00\x12\x36\n\rgradient_shap\x18$ \x01(\x0b\x32\x1d.whybox.v1.GradientShapParamsH\x00\x12/\n\tdeconvnet\x18% \x01(\x0b\x32\x1a.whybox.v1.DeconvnetParamsH\x00\x12:\n\x0fguided_backprop\x18& \x01(\x0b\x32\x1f.whybox.v1.GuidedBackpropParamsH\x00\x12#\n\x03\x63\x61m\x18\' \x01(\x0b\x32\x14.whybox.v1.CamParamsH\x00\x12,\n\x08grad_cam\x18( \x01(\x0b\x32\x18.whybox.v1.GradCamParamsH\x00\x12\x39\n\x0fguided_grad_cam\x18) \x01(\x0b\x32\x1e.whybox.v1.GuidedGradCamParamsH\x00\x12#\n\x03lrp\x18* \x01(\x0b\x32\x14.whybox.v1.LrpParamsH\x00\x12\x32\n\x0b\x64\x65\x65p_taylor\x18+ \x01(\x0b\x32\x1b.whybox.v1.DeepTaylorParamsH\x00\x12-\n\x08\x64\x65\x65plift\x18, \x01(\x0b\x32\x19.whybox.v1.DeepliftParamsH\x00\x42\x08\n\x06method\"\x95\x01\n\x08Instance\x12%\n\x07tensors\x18\x01 \x01(\x0b\x32\x12.whybox.v1.TensorsH\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12$\n\x07picture\x18\x03 \x01(\x0b\x32\x11.whybox.v1.TensorH\x00\x12#\n\x06record\x18\x04 \x01(\x0b\x32\x11.whybox.v1.RecordH\x00\x42\x07\n\x05value\"x\n\x06Record\x12-\n\x06\x66ields\x18\x01 \x03(\x0b\x32\x1d.whybox.v1.Record.FieldsEntry\x1a?\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1f\n\x05value\x18\x02 \x01(\x0b\x32\x10.whybox.v1.Value:\x02\x38\x01\"1\n\x05Value\x12\x10\n\x06number\x18\x01 \x01(\x01H\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x42\x06\n\x04kind\"I\n\x0cTargetChoice\x12\x0f\n\x05index\x18\x01 \x01(\x05H\x00\x12\x0f\n\x05label\x18\x02 \x01(\tH\x00\x12\r\n\x03top\x18\x03 \x01(\x05H\x00\x42\x08\n\x06\x63hoice\"?\n\x0f\x45xplainResponse\x12,\n\x0c\x65xplanations\x18\x01 \x03(\x0b\x32\x16.whybox.v1.Explanation\"B\n\x14\x45xplainStreamRequest\x12*\n\x07request\x18\x01 \x01(\x0b\x32\x19.whybox.v1.ExplainRequest\"\xa0\x01\n\x15\x45xplainStreamResponse\x12\x1f\n\x04plan\x18\x01 \x01(\x0b\x32\x0f.whybox.v1.PlanH\x00\x12\'\n\x08progress\x18\x02 \x01(\x0b\x32\x13.whybox.v1.ProgressH\x00\x12\x34\n\x0b\x65xplanation\x18\x03 \x01(\x0b\x32\x1d.whybox.v1.IndexedExplanationH\x00\x42\x07\n\x05\x65vent\"\x91\x01\n\x04Plan\x12\x0c\n\x04rows\x18\x01 \x03(\x03\x12\r\n\x05\x65xact\x18\x02 \x01(\x08\x12\x14\n\x07seconds\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05\x63\x61lls\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x11\n\x04\x63ost\x18\x05 \x01(\x01H\x02\x88\x01\x01\x12\x10\n\x08\x63urrency\x18\x06 \x01(\tB\n\n\x08_secondsB\x08\n\x06_callsB\x07\n\x05_cost\"K\n\x08Progress\x12\x11\n\trows_done\x18\x01 \x01(\x03\x12\x14\n\x0crows_planned\x18\x02 \x01(\x03\x12\x16\n\x0einstances_done\x18\x03 \x01(\x05\"P\n\x12IndexedExplanation\x12\r\n\x05index\x18\x01 \x01(\x05\x12+\n\x0b\x65xplanation\x18\x02 \x01(\x0b\x32\x16.whybox.v1.Explanation\"@\n\x12PlanExplainRequest\x12*\n\x07request\x18\x01 \x01(\x0b\x32\x19.whybox.v1.ExplainRequest\"C\n\x13PlanExplainResponse\x12\x1d\n\x04plan\x18\x01 \x01(\x0b\x32\x0f.whybox.v1.Plan\x12\r\n\x05notes\x18\x02 \x03(\t\"#\n\x12ListMethodsRequest\x12\r\n\x05model\x18\x01 \x01(\t\"=\n\x13ListMethodsResponse\x12&\n\x07methods\x18\x01 \x03(\x0b\x32\x15.whybox.v1.MethodInfo\"\xd5\x01\n\nMethodInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x10\n\x08\x63itation\x18\x03 \x01(\t\x12\'\n\nmodalities\x18\x04 \x03(\x0e\x32\x13.whybox.v1.Modality\x12\x0f\n\x07version\x18\x05 \x01(\t\x12,\n\nparameters\x18\x06 \x03(\x0b\x32\x18.whybox.v1.ParameterInfo\x12\x1b\n\x0enot_applicable\x18\x07 \x01(\tH\x00\x88\x01\x01\x42\x11\n\x0f_not_applicable\"^\n\rParameterInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x03 \x01(\t\x12\x0f\n\x07summary\x18\x04 \x01(\t\x12\x0f\n\x07\x63hoices\x18\x05 \x03(\t2\xd8\x03\n\x12\x45xplanationService\x12i\n\x07\x45xplain\x12\x19.whybox.v1.ExplainRequest\x1a\x1a.whybox.v1.ExplainResponse\"\'\x82\xd3\xe4\x93\x02!\"\x1c/api/v1/explanations:explain:\x01*\x12|\n\rExplainStream\x12\x1f.whybox.v1.ExplainStreamRequest\x1a .whybox.v1.ExplainStreamResponse\"&\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/explanations:stream:\x01*0\x01\x12r\n\x0bPlanExplain\x12\x1d.whybox.v1.PlanExplainRequest\x1a\x1e.whybox.v1.PlanExplainResponse\"$\x82\xd3\xe4\x93\x02\x1e\"\x19/api/v1/explanations:plan:\x01*\x12\x65\n\x0bListMethods\x12\x1d.whybox.v1.ListMethodsRequest\x1a\x1e.whybox.v1.ListMethodsResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/methodsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,42 +39,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RECORD_FIELDSENTRY']._loaded_options = None
   _globals['_RECORD_FIELDSENTRY']._serialized_options = b'8\001'
-  _globals['_EXPLAINREQUEST']._serialized_start=164
-  _globals['_EXPLAINREQUEST']._serialized_end=1786
-  _globals['_INSTANCE']._serialized_start=1789
-  _globals['_INSTANCE']._serialized_end=1938
-  _globals['_RECORD']._serialized_start=1940
-  _globals['_RECORD']._serialized_end=2060
-  _globals['_RECORD_FIELDSENTRY']._serialized_start=1997
-  _globals['_RECORD_FIELDSENTRY']._serialized_end=2060
-  _globals['_VALUE']._serialized_start=2062
-  _globals['_VALUE']._serialized_end=2111
-  _globals['_TARGETCHOICE']._serialized_start=2113
-  _globals['_TARGETCHOICE']._serialized_end=2186
-  _globals['_EXPLAINRESPONSE']._serialized_start=2188
-  _globals['_EXPLAINRESPONSE']._serialized_end=2251
-  _globals['_EXPLAINSTREAMREQUEST']._serialized_start=2253
-  _globals['_EXPLAINSTREAMREQUEST']._serialized_end=2319
-  _globals['_EXPLAINSTREAMRESPONSE']._serialized_start=2322
-  _globals['_EXPLAINSTREAMRESPONSE']._serialized_end=2482
-  _globals['_PLAN']._serialized_start=2485
-  _globals['_PLAN']._serialized_end=2630
-  _globals['_PROGRESS']._serialized_start=2632
-  _globals['_PROGRESS']._serialized_end=2707
-  _globals['_INDEXEDEXPLANATION']._serialized_start=2709
-  _globals['_INDEXEDEXPLANATION']._serialized_end=2789
-  _globals['_PLANEXPLAINREQUEST']._serialized_start=2791
-  _globals['_PLANEXPLAINREQUEST']._serialized_end=2855
-  _globals['_PLANEXPLAINRESPONSE']._serialized_start=2857
-  _globals['_PLANEXPLAINRESPONSE']._serialized_end=2924
-  _globals['_LISTMETHODSREQUEST']._serialized_start=2926
-  _globals['_LISTMETHODSREQUEST']._serialized_end=2961
-  _globals['_LISTMETHODSRESPONSE']._serialized_start=2963
-  _globals['_LISTMETHODSRESPONSE']._serialized_end=3024
-  _globals['_METHODINFO']._serialized_start=3027
-  _globals['_METHODINFO']._serialized_end=3240
-  _globals['_PARAMETERINFO']._serialized_start=3242
-  _globals['_PARAMETERINFO']._serialized_end=3336
-  _globals['_EXPLANATIONSERVICE']._serialized_start=3339
-  _globals['_EXPLANATIONSERVICE']._serialized_end=3667
+  _globals['_EXPLANATIONSERVICE'].methods_by_name['Explain']._loaded_options = None
+  _globals['_EXPLANATIONSERVICE'].methods_by_name['Explain']._serialized_options = b'\202\323\344\223\002!\"\034/api/v1/explanations:explain:\001*'
+  _globals['_EXPLANATIONSERVICE'].methods_by_name['ExplainStream']._loaded_options = None
+  _globals['_EXPLANATIONSERVICE'].methods_by_name['ExplainStream']._serialized_options = b'\202\323\344\223\002 \"\033/api/v1/explanations:stream:\001*'
+  _globals['_EXPLANATIONSERVICE'].methods_by_name['PlanExplain']._loaded_options = None
+  _globals['_EXPLANATIONSERVICE'].methods_by_name['PlanExplain']._serialized_options = b'\202\323\344\223\002\036\"\031/api/v1/explanations:plan:\001*'
+  _globals['_EXPLANATIONSERVICE'].methods_by_name['ListMethods']._loaded_options = None
+  _globals['_EXPLANATIONSERVICE'].methods_by_name['ListMethods']._serialized_options = b'\202\323\344\223\002\021\022\017/api/v1/methods'
+  _globals['_EXPLAINREQUEST']._serialized_start=194
+  _globals['_EXPLAINREQUEST']._serialized_end=1816
+  _globals['_INSTANCE']._serialized_start=1819
+  _globals['_INSTANCE']._serialized_end=1968
+  _globals['_RECORD']._serialized_start=1970
+  _globals['_RECORD']._serialized_end=2090
+  _globals['_RECORD_FIELDSENTRY']._serialized_start=2027
+  _globals['_RECORD_FIELDSENTRY']._serialized_end=2090
+  _globals['_VALUE']._serialized_start=2092
+  _globals['_VALUE']._serialized_end=2141
+  _globals['_TARGETCHOICE']._serialized_start=2143
+  _globals['_TARGETCHOICE']._serialized_end=2216
+  _globals['_EXPLAINRESPONSE']._serialized_start=2218
+  _globals['_EXPLAINRESPONSE']._serialized_end=2281
+  _globals['_EXPLAINSTREAMREQUEST']._serialized_start=2283
+  _globals['_EXPLAINSTREAMREQUEST']._serialized_end=2349
+  _globals['_EXPLAINSTREAMRESPONSE']._serialized_start=2352
+  _globals['_EXPLAINSTREAMRESPONSE']._serialized_end=2512
+  _globals['_PLAN']._serialized_start=2515
+  _globals['_PLAN']._serialized_end=2660
+  _globals['_PROGRESS']._serialized_start=2662
+  _globals['_PROGRESS']._serialized_end=2737
+  _globals['_INDEXEDEXPLANATION']._serialized_start=2739
+  _globals['_INDEXEDEXPLANATION']._serialized_end=2819
+  _globals['_PLANEXPLAINREQUEST']._serialized_start=2821
+  _globals['_PLANEXPLAINREQUEST']._serialized_end=2885
+  _globals['_PLANEXPLAINRESPONSE']._serialized_start=2887
+  _globals['_PLANEXPLAINRESPONSE']._serialized_end=2954
+  _globals['_LISTMETHODSREQUEST']._serialized_start=2956
+  _globals['_LISTMETHODSREQUEST']._serialized_end=2991
+  _globals['_LISTMETHODSRESPONSE']._serialized_start=2993
+  _globals['_LISTMETHODSRESPONSE']._serialized_end=3054
+  _globals['_METHODINFO']._serialized_start=3057
+  _globals['_METHODINFO']._serialized_end=3270
+  _globals['_PARAMETERINFO']._serialized_start=3272
+  _globals['_PARAMETERINFO']._serialized_end=3366
+  _globals['_EXPLANATIONSERVICE']._serialized_start=3369
+  _globals['_EXPLANATIONSERVICE']._serialized_end=3841
 # @@protoc_insertion_point(module_scope)

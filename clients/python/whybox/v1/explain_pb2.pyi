@@ -1,3 +1,4 @@
+from google.api import annotations_pb2 as _annotations_pb2
 from whybox.v1 import endpoint_pb2 as _endpoint_pb2
 from whybox.v1 import explanation_pb2 as _explanation_pb2
 from whybox.v1 import method_pb2 as _method_pb2

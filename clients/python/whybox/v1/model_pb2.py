@@ -22,43 +22,54 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from whybox.v1 import spec_pb2 as whybox_dot_v1_dot_spec__pb2
 from whybox.v1 import tensor_pb2 as whybox_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15whybox/v1/model.proto\x12\twhybox.v1\x1a\x14whybox/v1/spec.proto\x1a\x16whybox/v1/tensor.proto\"W\n\x12\x43reateModelRequest\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x16.whybox.v1.ModelHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"U\n\x0bModelHeader\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\"\n\x04spec\x18\x03 \x01(\x0b\x32\x14.whybox.v1.ModelSpec\"6\n\x13\x43reateModelResponse\x12\x1f\n\x05model\x18\x01 \x01(\x0b\x32\x10.whybox.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x10GetModelResponse\x12\x1f\n\x05model\x18\x01 \x01(\x0b\x32\x10.whybox.v1.Model\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"O\n\x12ListModelsResponse\x12 \n\x06models\x18\x01 \x03(\x0b\x32\x10.whybox.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12\x44\x65leteModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteModelResponse\"C\n\x0ePredictRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\"\n\x06inputs\x18\x02 \x01(\x0b\x32\x12.whybox.v1.Tensors\"6\n\x0fPredictResponse\x12#\n\x07outputs\x18\x01 \x01(\x0b\x32\x12.whybox.v1.Tensors\"\x81\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12%\n\x06inputs\x18\x04 \x03(\x0b\x32\x15.whybox.v1.TensorInfo\x12&\n\x07outputs\x18\x05 \x03(\x0b\x32\x15.whybox.v1.TensorInfo\x12\"\n\x04spec\x18\x06 \x01(\x0b\x32\x14.whybox.v1.ModelSpec\x12\x0f\n\x07guesses\x18\x07 \x03(\t\x12\x0f\n\x07version\x18\x08 \x01(\t\x12\x0e\n\x06loaded\x18\t \x01(\x08\x12\x10\n\x08provider\x18\n \x01(\t\x12\x0f\n\x07problem\x18\x0b \x01(\t\"M\n\nTensorInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x05\x64type\x18\x02 \x01(\x0e\x32\x13.whybox.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\x03\x32\xfe\x02\n\x0cModelService\x12N\n\x0b\x43reateModel\x12\x1d.whybox.v1.CreateModelRequest\x1a\x1e.whybox.v1.CreateModelResponse(\x01\x12\x43\n\x08GetModel\x12\x1a.whybox.v1.GetModelRequest\x1a\x1b.whybox.v1.GetModelResponse\x12I\n\nListModels\x12\x1c.whybox.v1.ListModelsRequest\x1a\x1d.whybox.v1.ListModelsResponse\x12L\n\x0b\x44\x65leteModel\x12\x1d.whybox.v1.DeleteModelRequest\x1a\x1e.whybox.v1.DeleteModelResponse\x12@\n\x07Predict\x12\x19.whybox.v1.PredictRequest\x1a\x1a.whybox.v1.PredictResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15whybox/v1/model.proto\x12\twhybox.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x14whybox/v1/spec.proto\x1a\x16whybox/v1/tensor.proto\"W\n\x12\x43reateModelRequest\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x16.whybox.v1.ModelHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"U\n\x0bModelHeader\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\"\n\x04spec\x18\x03 \x01(\x0b\x32\x14.whybox.v1.ModelSpec\"6\n\x13\x43reateModelResponse\x12\x1f\n\x05model\x18\x01 \x01(\x0b\x32\x10.whybox.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x10GetModelResponse\x12\x1f\n\x05model\x18\x01 \x01(\x0b\x32\x10.whybox.v1.Model\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"O\n\x12ListModelsResponse\x12 \n\x06models\x18\x01 \x03(\x0b\x32\x10.whybox.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12\x44\x65leteModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteModelResponse\"C\n\x0ePredictRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\"\n\x06inputs\x18\x02 \x01(\x0b\x32\x12.whybox.v1.Tensors\"6\n\x0fPredictResponse\x12#\n\x07outputs\x18\x01 \x01(\x0b\x32\x12.whybox.v1.Tensors\"\x81\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12%\n\x06inputs\x18\x04 \x03(\x0b\x32\x15.whybox.v1.TensorInfo\x12&\n\x07outputs\x18\x05 \x03(\x0b\x32\x15.whybox.v1.TensorInfo\x12\"\n\x04spec\x18\x06 \x01(\x0b\x32\x14.whybox.v1.ModelSpec\x12\x0f\n\x07guesses\x18\x07 \x03(\t\x12\x0f\n\x07version\x18\x08 \x01(\t\x12\x0e\n\x06loaded\x18\t \x01(\x08\x12\x10\n\x08provider\x18\n \x01(\t\x12\x0f\n\x07problem\x18\x0b \x01(\t\"M\n\nTensorInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x05\x64type\x18\x02 \x01(\x0e\x32\x13.whybox.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\x03\x32\xce\x04\n\x0cModelService\x12i\n\x0b\x43reateModel\x12\x1d.whybox.v1.CreateModelRequest\x1a\x1e.whybox.v1.CreateModelResponse\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/api/v1/models:\x01*(\x01\x12\x65\n\x08GetModel\x12\x1a.whybox.v1.GetModelRequest\x1a\x1b.whybox.v1.GetModelResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/{name=models/**}\x12\x61\n\nListModels\x12\x1c.whybox.v1.ListModelsRequest\x1a\x1d.whybox.v1.ListModelsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/models\x12n\n\x0b\x44\x65leteModel\x12\x1d.whybox.v1.DeleteModelRequest\x1a\x1e.whybox.v1.DeleteModelResponse\" \x82\xd3\xe4\x93\x02\x1a*\x18/api/v1/{name=models/**}\x12\x98\x01\n\x07Predict\x12\x19.whybox.v1.PredictRequest\x1a\x1a.whybox.v1.PredictResponse\"V\x82\xd3\xe4\x93\x02P\"!/api/v1/{model=models/**}:predict:\x01*Z(\"#/api/v1/{model=endpoints/*}:predict:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'whybox.v1.model_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATEMODELREQUEST']._serialized_start=82
-  _globals['_CREATEMODELREQUEST']._serialized_end=169
-  _globals['_MODELHEADER']._serialized_start=171
-  _globals['_MODELHEADER']._serialized_end=256
-  _globals['_CREATEMODELRESPONSE']._serialized_start=258
-  _globals['_CREATEMODELRESPONSE']._serialized_end=312
-  _globals['_GETMODELREQUEST']._serialized_start=314
-  _globals['_GETMODELREQUEST']._serialized_end=345
-  _globals['_GETMODELRESPONSE']._serialized_start=347
-  _globals['_GETMODELRESPONSE']._serialized_end=398
-  _globals['_LISTMODELSREQUEST']._serialized_start=400
-  _globals['_LISTMODELSREQUEST']._serialized_end=458
-  _globals['_LISTMODELSRESPONSE']._serialized_start=460
-  _globals['_LISTMODELSRESPONSE']._serialized_end=539
-  _globals['_DELETEMODELREQUEST']._serialized_start=541
-  _globals['_DELETEMODELREQUEST']._serialized_end=575
-  _globals['_DELETEMODELRESPONSE']._serialized_start=577
-  _globals['_DELETEMODELRESPONSE']._serialized_end=598
-  _globals['_PREDICTREQUEST']._serialized_start=600
-  _globals['_PREDICTREQUEST']._serialized_end=667
-  _globals['_PREDICTRESPONSE']._serialized_start=669
-  _globals['_PREDICTRESPONSE']._serialized_end=723
-  _globals['_MODEL']._serialized_start=726
-  _globals['_MODEL']._serialized_end=983
-  _globals['_TENSORINFO']._serialized_start=985
-  _globals['_TENSORINFO']._serialized_end=1062
-  _globals['_MODELSERVICE']._serialized_start=1065
-  _globals['_MODELSERVICE']._serialized_end=1447
+  _globals['_MODELSERVICE'].methods_by_name['CreateModel']._loaded_options = None
+  _globals['_MODELSERVICE'].methods_by_name['CreateModel']._serialized_options = b'\202\323\344\223\002\023\"\016/api/v1/models:\001*'
+  _globals['_MODELSERVICE'].methods_by_name['GetModel']._loaded_options = None
+  _globals['_MODELSERVICE'].methods_by_name['GetModel']._serialized_options = b'\202\323\344\223\002\032\022\030/api/v1/{name=models/**}'
+  _globals['_MODELSERVICE'].methods_by_name['ListModels']._loaded_options = None
+  _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\202\323\344\223\002\020\022\016/api/v1/models'
+  _globals['_MODELSERVICE'].methods_by_name['DeleteModel']._loaded_options = None
+  _globals['_MODELSERVICE'].methods_by_name['DeleteModel']._serialized_options = b'\202\323\344\223\002\032*\030/api/v1/{name=models/**}'
+  _globals['_MODELSERVICE'].methods_by_name['Predict']._loaded_options = None
+  _globals['_MODELSERVICE'].methods_by_name['Predict']._serialized_options = b'\202\323\344\223\002P\"!/api/v1/{model=models/**}:predict:\001*Z(\"#/api/v1/{model=endpoints/*}:predict:\001*'
+  _globals['_CREATEMODELREQUEST']._serialized_start=112
+  _globals['_CREATEMODELREQUEST']._serialized_end=199
+  _globals['_MODELHEADER']._serialized_start=201
+  _globals['_MODELHEADER']._serialized_end=286
+  _globals['_CREATEMODELRESPONSE']._serialized_start=288
+  _globals['_CREATEMODELRESPONSE']._serialized_end=342
+  _globals['_GETMODELREQUEST']._serialized_start=344
+  _globals['_GETMODELREQUEST']._serialized_end=375
+  _globals['_GETMODELRESPONSE']._serialized_start=377
+  _globals['_GETMODELRESPONSE']._serialized_end=428
+  _globals['_LISTMODELSREQUEST']._serialized_start=430
+  _globals['_LISTMODELSREQUEST']._serialized_end=488
+  _globals['_LISTMODELSRESPONSE']._serialized_start=490
+  _globals['_LISTMODELSRESPONSE']._serialized_end=569
+  _globals['_DELETEMODELREQUEST']._serialized_start=571
+  _globals['_DELETEMODELREQUEST']._serialized_end=605
+  _globals['_DELETEMODELRESPONSE']._serialized_start=607
+  _globals['_DELETEMODELRESPONSE']._serialized_end=628
+  _globals['_PREDICTREQUEST']._serialized_start=630
+  _globals['_PREDICTREQUEST']._serialized_end=697
+  _globals['_PREDICTRESPONSE']._serialized_start=699
+  _globals['_PREDICTRESPONSE']._serialized_end=753
+  _globals['_MODEL']._serialized_start=756
+  _globals['_MODEL']._serialized_end=1013
+  _globals['_TENSORINFO']._serialized_start=1015
+  _globals['_TENSORINFO']._serialized_end=1092
+  _globals['_MODELSERVICE']._serialized_start=1095
+  _globals['_MODELSERVICE']._serialized_end=1685
 # @@protoc_insertion_point(module_scope)

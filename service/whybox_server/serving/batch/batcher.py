@@ -189,7 +189,7 @@ class Batcher:
         return place
 
     def _current(self, place: Place) -> bool:
-        return self._schedule.tracks.get(place.track.lane.fingerprint) is place.track
+        return self._schedule.tracks.get(place.track.lane.name) is place.track
 
     def _device(self, lane: Lane) -> Device:
         if not lane.remote:

@@ -43,9 +43,9 @@ class Schedule:
 
     def open(self, now: float, lane: Lane, flow: Flow, device: Device, cost: Cost) -> Place:
         """A flow arrives; `device` and `cost` count if it is the first one in its lane."""
-        track = self.tracks.get(lane.fingerprint)
+        track = self.tracks.get(lane.name)
         if track is None:
-            track = self.tracks[lane.fingerprint] = Track(lane, device, cost)
+            track = self.tracks[lane.name] = Track(lane, device, cost)
         place = Place(track, flow, self.window_rows, idle_since=now)
         track.places.append(place)
         return place
@@ -137,6 +137,9 @@ class Schedule:
             return track.ready >= track.cost.target or now >= self._due_at(track)
         # A prepared batch saves the hand-over between two calls, but what is prepared cannot be
         # shared out any more: only where there is plenty, and only where every thread may run it.
+        # Calls that go elsewhere take long, so that the time they would save is no gain.
+        if track.lane.remote:
+            return False
         device, most = track.device, track.device.slots * self.depth
         plenty = track.ready >= track.cost.target * track.width
         return plenty and track.width == device.slots and device.busy < most
@@ -152,8 +155,8 @@ class Schedule:
         return min(map(self._due_at, waiting), default=None)
 
     def _forget(self, track: Track) -> None:
-        if not track.places and not track.busy and self.tracks.get(track.lane.fingerprint) is track:
-            del self.tracks[track.lane.fingerprint]
+        if not track.places and not track.busy and self.tracks.get(track.lane.name) is track:
+            del self.tracks[track.lane.name]
 
 
 def lift(schedule: Schedule, newcomer: Place) -> None:

@@ -10,7 +10,7 @@ from whybox_server.serving.cache.desk import Desk, Door, Layers
 from whybox_server.serving.cache.inflight import Flights
 from whybox_server.serving.cache.keys import Namer
 from whybox_server.serving.cache.lru import Lru
-from whybox_server.serving.cache.redis_store import RedisStore
+from whybox_server.serving.cache.store import Store
 from whybox_server.serving.lane import Flow, Lane
 
 LRU_BYTES = 256 << 20
@@ -34,7 +34,7 @@ class Cache:
         self,
         below: Batches,
         lru_bytes: int = LRU_BYTES,
-        store: RedisStore | None = None,
+        store: Store | None = None,
         secret: bytes = b"",
         pool: Executor | None = None,
     ) -> None:

@@ -24,9 +24,8 @@ from whybox_server.serving.cache.counters import Counters
 from whybox_server.serving.cache.inflight import Flight, Flights
 from whybox_server.serving.cache.keys import Namer, distinct
 from whybox_server.serving.cache.lru import Lru
-from whybox_server.serving.cache.redis_store import RedisStore
 from whybox_server.serving.cache.sheet import Sheet
-from whybox_server.serving.cache.writer import VALUE_LIMIT_BYTES
+from whybox_server.serving.cache.store import Store
 from whybox_server.serving.lane import Answers, Flow, Lane
 
 BLOCKS_AT_ONCE = 4
@@ -34,6 +33,7 @@ BLOCK_ROWS = 512
 BLOCK_BYTES = 1 << 20  # of answers: what Redis sends well within its time, and little enough to hold
 LEAST_ROWS = 32  # however large an answer is, the model is not to starve
 FIRST_ROWS = 64  # while the size of an answer is not known
+CALLS_AHEAD = 2  # per slot of an endpoint: one that is under way, and the next
 
 
 class Door(Protocol):
@@ -52,7 +52,7 @@ class Layers:
 
     lru: Lru
     flights: Flights
-    store: RedisStore | None
+    store: Store | None
     namer: Namer
     counters: Counters
     pool: Executor | None  # where rows are hashed; None is the event loop's own
@@ -66,6 +66,7 @@ class Desk:
         self._door = door
         self._fingerprint = lane.fingerprint
         self._fields = lane.answers
+        self._first_rows = first_rows(lane)
         self._usage = flow.usage
         self._enabled = enabled
         self._ttl_s = lane.ttl_s
@@ -123,7 +124,7 @@ class Desk:
 
     def _block_rows(self) -> int:
         if not self._record_bytes:
-            return FIRST_ROWS
+            return self._first_rows
         return min(BLOCK_ROWS, max(LEAST_ROWS, BLOCK_BYTES // self._record_bytes))
 
     def _look_up(self, sheet: Sheet, at: Array) -> Array:
@@ -160,19 +161,19 @@ class Desk:
     async def _lead(self, sheet: Sheet, at: Array, identities: list[bytes]) -> None:
         with self._layers.flights.lead(identities) as flight:
             store = self._layers.store
-            if store is None or not store.up or self._record_bytes > VALUE_LIMIT_BYTES:
+            if store is None or not store.up or self._record_bytes > store.largest_bytes:
                 flight.land(await self._ask_and_keep(sheet, at, identities))
             else:
                 flight.land(await self._fetch(store, sheet, at, identities))
 
     async def _fetch(
         self,
-        store: RedisStore,
+        store: Store,
         sheet: Sheet,
         at: Array,
         identities: list[bytes],
     ) -> list[bytes]:
-        """Records from Redis, and from the model what Redis lacks."""
+        """Records from the store, and from the model what it lacks."""
         tags = self._layers.namer.tags(identities)
         records = await store.read(tags)
         lacking = [i for i, record in enumerate(records) if record is None]
@@ -218,3 +219,11 @@ class Desk:
         self._record_bytes = layout.record_bytes
         sheet.fill(at[known], layout, answers)
         return len(hits), at[~known]
+
+
+def first_rows(lane: Lane) -> int:
+    """Rows of the first blocks. An endpoint has many slots, and its calls take long: none is to stand idle."""
+    if not lane.remote:
+        return FIRST_ROWS
+    ahead = CALLS_AHEAD * lane.runner.replicas * lane.max_rows // BLOCKS_AT_ONCE
+    return min(max(FIRST_ROWS, ahead), BLOCK_ROWS)

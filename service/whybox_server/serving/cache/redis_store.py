@@ -23,7 +23,7 @@ from whybox_server.serving.breaker import Breaker, Clock
 from whybox_server.serving.cache.codec import unseal
 from whybox_server.serving.cache.counters import Counters
 from whybox_server.serving.cache.keys import check_of, redis_key
-from whybox_server.serving.cache.writer import Writer, kind_of
+from whybox_server.serving.cache.writer import VALUE_LIMIT_BYTES, Writer, kind_of
 
 WAIT_SLICES = 5
 
@@ -71,6 +71,10 @@ class RedisStore:
     def up(self) -> bool:
         """False while Redis is left alone."""
         return not self._breaker.open
+
+    @property
+    def largest_bytes(self) -> int:
+        return VALUE_LIMIT_BYTES
 
     @property
     def queued_bytes(self) -> int:

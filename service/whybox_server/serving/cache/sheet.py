@@ -17,7 +17,9 @@ from whybox_server.serving.lane import Answers, Usage
 class Sheet:
     """Filled in any order; `reply` once everything is filled."""
 
-    def __init__(self, rows: Rows, asked: Distinct, usage: Usage, fields: tuple[str, ...] = ("scores",)) -> None:
+    def __init__(
+        self, rows: Rows, asked: Distinct, usage: Usage, fields: tuple[str, ...] = ("scores",)
+    ) -> None:
         """fields: what the answers are, by field of `Reply`."""
         self._fields = fields
         self._rows = rows

@@ -27,8 +27,6 @@ from whybox_server.serving.onnx.session import CUDA, Execution, Opened, open_ses
 from whybox_server.serving.onnx.signature import Signature, inputs_of, outputs_of
 from whybox_server.serving.onnx.vet import TRUSTED, Limits, vet
 
-SHARES_TOLERANCE = 1e-3  # of a sum of probabilities, which may be float16
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Tried:
@@ -170,12 +168,7 @@ def _ask(plan: Plan, rows: int) -> tuple[Array | None, str]:
 def _seen(tried: _Tried, opened: Opened) -> meaning.Seen:
     if tried.scores is None:
         return meaning.Seen(_declared_columns(opened, tried.signature.batch), failure=tried.failure)
-    columns = tried.scores.shape[1]
-    if columns == 1:
-        return meaning.Seen(columns)
-    row = tried.scores[0]
-    shares = bool(row.min() >= 0 and abs(float(row.sum()) - 1) < SHARES_TOLERANCE)
-    return meaning.Seen(columns, shares)
+    return meaning.seen(tried.scores)
 
 
 def _declared_columns(opened: Opened, batch: BatchAxis) -> int | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from whybox_server.core.errors import InvalidRequest
+from whybox_server.core.rows import Array
 from whybox_server.core.spec import (
     BatchAxis,
     Details,
@@ -23,19 +24,30 @@ from whybox_server.graph.cut import Cut
 from whybox_server.serving.onnx.modality import details_of, modality_of
 from whybox_server.serving.onnx.signature import Signature, TensorInfo
 
+SHARES_TOLERANCE = 1e-3  # of a sum of probabilities, which may be float16
 LEAST_FIXED_RANK = 4  # a fixed rank-4 input is rows of pictures, not one four-dimensional row
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a row of zeros showed. columns: scores per row; shares: they sum to one. None: not known.
+    """What one row showed. columns: scores per row; shares: they sum to one. None: not known.
 
-    failure: what the runtime said if it could not run that row.
+    failure: what the runtime said if it could not run that row. row: which one it was, in words.
     """
 
     columns: int | None = None
     shares: bool | None = None
     failure: str = ""
+    row: str = "a row of zeros"
+
+
+def seen(scores: Array, row: str = "a row of zeros") -> Seen:
+    """What a row's scores, (1, columns), show."""
+    columns = int(scores.shape[1])
+    if columns == 1:
+        return Seen(columns, row=row)
+    shares = bool(scores[0].min() >= 0 and abs(float(scores[0].sum()) - 1) < SHARES_TOLERANCE)
+    return Seen(columns, shares, row=row)
 
 
 def merged(request: ModelSpec, file: ModelSpec) -> ModelSpec:
@@ -121,7 +133,7 @@ def complete(given: ModelSpec, signature: Signature, cut: Cut, seen: Seen) -> Me
     Raises InvalidRequest for what was given and does not fit the model.
     """
     score, said_of_score = _score(given, cut, seen)
-    said_of_output = "" if given.output else f"output {cut.source!r}"
+    said_of_output = "" if given.output or not cut.source else f"output {cut.source!r}"
     modality, said_of_modality = modality_of(given, signature)
     details, said_of_details = details_of(given.details, modality, signature)
     binary = _is_binary(given.labels or cut.labels, cut, score)
@@ -165,7 +177,7 @@ def _score(given: ModelSpec, cut: Cut, seen: Seen) -> tuple[ScoreKind, str]:
     if cut.declared is not None and not (named and seen.shares is False):
         return cut.declared, f"score {cut.declared.value}: the graph of output {cut.source!r} says so"
     if seen.shares:
-        return ScoreKind.PROBABILITY, "score probability: the scores of a row of zeros sum to one"
+        return ScoreKind.PROBABILITY, f"score probability: the scores of {seen.row} sum to one"
     if seen.columns == 1 and not (given.labels or cut.labels):
         return ScoreKind.VALUE, "score value: the model has one output and no Sigmoid behind it"
     return ScoreKind.LOGIT, "score logit: several outputs and no Softmax behind them"

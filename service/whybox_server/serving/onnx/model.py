@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,9 +19,10 @@ from whybox_server.core.probe import Probe
 from whybox_server.core.query import Want
 from whybox_server.core.rows import Array, Samples
 from whybox_server.core.spec import BatchAxis, ModelSpec, ScoreKind
-from whybox_server.core.target import Link
+from whybox_server.core.target import Link, Space
 from whybox_server.graph.cut import Cut
 from whybox_server.serving.lane import Lane, Mode, Slice
+from whybox_server.serving.model import INPUT, Bill, Served
 from whybox_server.serving.onnx import meaning
 from whybox_server.serving.onnx.fit import fit, fit_rows
 from whybox_server.serving.onnx.inside import OnnxInside
@@ -31,7 +32,6 @@ from whybox_server.serving.onnx.session import CPU, reason
 from whybox_server.serving.onnx.signature import RowInfo, Signature, TensorInfo
 
 FINGERPRINT_BYTES = 32
-INPUT = Probe()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +74,39 @@ class OnnxModel:
         return self.spec.labels
 
     @property
+    def served(self) -> Served:
+        """By nobody else."""
+        return Served()
+
+    @property
+    def space(self) -> Space:
+        """What a lane's scores hold."""
+        return Space(self.kind.value)
+
+    @property
+    def labels_only(self) -> bool:
+        """A graph has scores."""
+        return False
+
+    @property
+    def most_rows(self) -> int:
+        """Our own rows are counted by time alone."""
+        return 0
+
+    @property
+    def unseen(self) -> bool:
+        """A row was tried when it was loaded."""
+        return False
+
+    def settle(self, row: Mapping[str, Array], scores: Array) -> OnnxModel:
+        """Nothing is left to find out."""
+        return self
+
+    def bill(self, rows: Sequence[int], lane: Lane, *, gradients: bool) -> Bill | None:
+        """It costs nothing but time."""
+        return None
+
+    @property
     def libraries(self) -> Mapping[str, str]:
         """Versions on which answers depend."""
         return {"onnxruntime": ort.__version__, "numpy": np.__version__}
@@ -108,6 +141,11 @@ class OnnxModel:
     def inside(self, inputs: Mapping[str, Array], outputs: int) -> OnnxInside:
         """What methods may look at inside the graph, for an instance with this many scores."""
         return OnnxInside(self.resident.whitebox, inputs, outputs)
+
+    def refusal(self, rules: str, reads: str) -> str:
+        """Why no score can be led back by these rules, or what a method reads is not there. Blocks."""
+        whitebox = self.resident.whitebox
+        return (whitebox.lacks(reads) if reads else "") or (whitebox.refusal(rules) if rules else "")
 
     def lane(
         self, want: Want, mode: Mode, inputs: Mapping[str, Array], probe: Probe = INPUT, outputs: int = 0

@@ -16,10 +16,21 @@ from whybox_server.serving.remote.speech.json_http import check_mapping
 from whybox_server.serving.remote.transport.place import place_of
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+SHORT_SECRET = re.compile(r"(^|&)(key|code|sig)=", re.IGNORECASE)  # as Google's and Azure's URLs have it
 PRINTABLE = re.compile(r"[\x20-\x7e\t]*")
-SECRET = re.compile(r"authori[sz]ation|cookie|api-?key|token|secret|password|signature", re.IGNORECASE)
+SECRET = re.compile(r"authori[sz]ation|cookie|api[-_]?key|token|secret|password|signature", re.IGNORECASE)
 HOP_BY_HOP = frozenset(
-    ("connection", "content-length", "content-type", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
+    (
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
 )
 MOST_CONCURRENT = 256
 LEAST: dict[str, int] = {"concurrency": 1, "rows_per_call": 1, "bytes_per_call": 1, "reply_bytes": 1}
@@ -30,11 +41,6 @@ def violations(endpoint: Endpoint, field: str = "endpoint") -> list[Violation]:
     """Everything that is wrong, by path below `field`."""
     parts = (_url, _headers, _limits, _price, _inputs, _json, _tls, _gradient)
     return [Violation(f"{field}.{path}", said) for part in parts for path, said in part(endpoint)]
-
-
-def host_of(url: str) -> str:
-    """As the transport writes it. Raises InvalidRequest for a URL that is none."""
-    return place_of(url).host
 
 
 Found = Iterator[tuple[str, str]]
@@ -49,7 +55,7 @@ def _url(endpoint: Endpoint) -> Found:
     except InvalidRequest as error:
         yield "url", error.violations[0].description
         return
-    if SECRET.search(query):
+    if SECRET.search(query) or SHORT_SECRET.search(query):
         yield "url", "its query looks like a secret; have the operator declare a `credential` and name it"
 
 
@@ -60,7 +66,10 @@ def _headers(endpoint: Endpoint) -> Found:
         if not TOKEN.fullmatch(name) or name.lower() in HOP_BY_HOP:
             yield f"headers[{name[:40]!r}]", "no header that can be declared"
         elif SECRET.search(name) or value[:7].lower() in ("bearer ", "basic "):
-            yield f"headers[{name[:40]!r}]", "looks like a secret; have the operator declare a `credential` and name it"
+            yield (
+                f"headers[{name[:40]!r}]",
+                "looks like a secret; have the operator declare a `credential` and name it",
+            )
         elif not PRINTABLE.fullmatch(value):
             yield f"headers[{name[:40]!r}]", "holds characters that no header can"
     for name in endpoint.forward:
@@ -101,7 +110,7 @@ def _json(endpoint: Endpoint) -> Found:
     if endpoint.speech is not Speech.JSON:
         yield "json", f"belongs to the protocol json, and this is {endpoint.speech.value}"
     for violation in check_mapping(endpoint.json):
-        yield f"json.{violation.field}".removesuffix("."), violation.description
+        yield f"json.{violation.field}", violation.description
 
 
 def _tls(endpoint: Endpoint) -> Found:
@@ -113,4 +122,7 @@ def _gradient(endpoint: Endpoint) -> Found:
     if endpoint.gradient_model and endpoint.speech is Speech.JSON:
         yield "gradient_model", "needs a protocol with named tensors, and json has none"
     if endpoint.gradient_model and endpoint.spec.gradient is None:
-        yield "gradient_model", "say in spec.gradient which of its outputs is the gradient, and which input the seed"
+        yield (
+            "gradient_model",
+            "say in spec.gradient which of its outputs is the gradient, and which input the seed",
+        )

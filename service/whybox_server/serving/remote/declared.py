@@ -19,7 +19,7 @@ import yaml
 from whybox_server.core.spec import ModelSpec
 from whybox_server.serving.onnx.described import DescriptionError, mapping, number, spec_of, text, texts
 from whybox_server.serving.onnx.folder import background
-from whybox_server.serving.remote.check import host_of, violations
+from whybox_server.serving.remote.check import violations
 from whybox_server.serving.remote.endpoint import (
     Credential,
     Endpoint,
@@ -30,6 +30,8 @@ from whybox_server.serving.remote.endpoint import (
     Speech,
     Tls,
 )
+from whybox_server.serving.remote.transport.credentials import goes_to
+from whybox_server.serving.remote.transport.place import place_of
 
 T = TypeVar("T")
 
@@ -39,7 +41,14 @@ KEYS = (
     *WORDS,
     *("protocol", "inputs", "spec", "headers", "forward", "credential", "limits", "price", "json", "tls"),
 )
-DTYPES = ("bool", "float16", "float32", "float64", "string", *(f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)))
+DTYPES = (
+    "bool",
+    "float16",
+    "float32",
+    "float64",
+    "string",
+    *(f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,29 +89,37 @@ def _named(where: str, given: Any) -> Iterable[tuple[str, Any]]:
     if given is None:
         return ()
     if not isinstance(given, dict) or not all(isinstance(name, str) and name for name in given):
-        raise DescriptionError(f"{where} must map names to what they stand for; put names that are numbers in quotes")
+        raise DescriptionError(
+            f"{where} must map names to what they stand for; put names that are numbers in quotes"
+        )
     return given.items()
 
 
 def _credential(where: str, name: str, given: Any, folder: Path) -> Credential:
     keys = mapping(where, given, ("file", "env", "header", "prefix", "hosts"))
-    said = {key: text(f"{where}.{key}", keys[key]) for key in ("file", "env", "header", "prefix") if key in keys}
+    words = ("file", "env", "header", "prefix")
+    said = {key: text(f"{where}.{key}", keys[key]) for key in words if key in keys}
     if ("file" in said) == ("env" in said):
         raise DescriptionError(f"{where} needs either file or env: a secret itself has no place here")
     if "file" in said:
         said["file"] = str(folder / said["file"])
-    return Credential(**said, name=name, hosts=tuple(map(str.lower, texts(f"{where}.hosts", keys.get("hosts")))))
+    return Credential(
+        **said, name=name, hosts=tuple(map(str.lower, texts(f"{where}.hosts", keys.get("hosts"))))
+    )
 
 
 def _endpoint(
     where: str, name: str, given: Any, credentials: Mapping[str, Credential], folder: Path
 ) -> Endpoint:
     keys = mapping(where, given, KEYS)
+    words: dict[str, Any] = {key: text(f"{where}.{key}", keys.get(key, "")) for key in WORDS}
     endpoint = Endpoint(
-        **{key: text(f"{where}.{key}", keys.get(key, "")) for key in WORDS},
+        **words,
         name=f"{PREFIX}{name}",
         speech=_speech(f"{where}.protocol", keys.get("protocol", Speech.AUTO.value)),
-        inputs=tuple(_input(f"{where}.inputs[{n}]", one) for n, one in enumerate(_list(f"{where}.inputs", keys))),
+        inputs=tuple(
+            _input(f"{where}.inputs[{n}]", one) for n, one in enumerate(_list(f"{where}.inputs", keys))
+        ),
         spec=_spec(f"{where}.spec", keys.get("spec"), folder),
         headers=_texts_by_name(f"{where}.headers", keys.get("headers")),
         forward=tuple(name.lower() for name in texts(f"{where}.forward", keys.get("forward"))),
@@ -117,7 +134,10 @@ def _endpoint(
         raise DescriptionError("; ".join(f"{one.field}: {one.description}" for one in wrong))
     if "credential" not in keys:
         return endpoint
-    return replace(endpoint, credential=_referred(where, text(f"{where}.credential", keys["credential"]), endpoint, credentials))
+    return replace(
+        endpoint,
+        credential=_referred(where, text(f"{where}.credential", keys["credential"]), endpoint, credentials),
+    )
 
 
 def _referred(where: str, name: str, endpoint: Endpoint, credentials: Mapping[str, Credential]) -> Credential:
@@ -125,10 +145,12 @@ def _referred(where: str, name: str, endpoint: Endpoint, credentials: Mapping[st
     known = ", ".join(credentials) or "none"
     if name not in credentials:
         raise DescriptionError(f"{where}.credential: no credential {name!r}; declared are {known}")
-    found, host = credentials[name], host_of(endpoint.url)
-    if found.hosts and host not in found.hosts:
-        raise DescriptionError(f"{where}.credential: {name!r} is for {', '.join(found.hosts)}, not for {host}")
-    return replace(found, hosts=found.hosts or (host,))
+    found, place = credentials[name], place_of(endpoint.url)
+    if not goes_to(found, place, trusted=True):
+        raise DescriptionError(
+            f"{where}.credential: {name!r} is for {', '.join(found.hosts)}, not for {place.host}"
+        )
+    return replace(found, hosts=found.hosts or (place.host,))
 
 
 def _speech(where: str, given: Any) -> Speech:
@@ -154,7 +176,11 @@ def _input(where: str, given: Any) -> Input:
     if not isinstance(shape, list) or not all(isinstance(length, int) for length in shape):
         raise DescriptionError(f"{where}.shape must be a list of lengths, -1 for any, got {shape!r}")
     lengths = tuple(None if length < 0 else length for length in shape)
-    return Input(text(f"{where}.name", keys.get("name", "")), "object" if dtype == "string" else np.dtype(dtype).name, lengths)
+    return Input(
+        text(f"{where}.name", keys.get("name", "")),
+        "object" if dtype == "string" else np.dtype(dtype).name,
+        lengths,
+    )
 
 
 def _spec(where: str, given: Any, folder: Path) -> ModelSpec:
@@ -171,7 +197,10 @@ def _texts_by_name(where: str, given: Any) -> dict[str, str]:
 def _numbers(where: str, given: Any, defaults: T) -> T:
     """A dataclass of numbers; whole ones where the default is whole."""
     known: dict[str, Any] = {one.name: getattr(defaults, one.name) for one in fields(defaults)}  # type: ignore[arg-type]
-    found = {key: number(f"{where}.{key}", value) for key, value in mapping(where, given or {}, tuple(known)).items()}
+    found = {
+        key: number(f"{where}.{key}", value)
+        for key, value in mapping(where, given or {}, tuple(known)).items()
+    }
     for key, value in found.items():
         if isinstance(known[key], int) and value != int(value):
             raise DescriptionError(f"{where}.{key} must be a whole number, got {value}")
@@ -191,8 +220,10 @@ def _mapping(where: str, given: Any) -> JsonMapping:
         keys["request"] = json.dumps(keys["request"])
     if not isinstance(keys.get("one_row_per_call", False), bool):
         raise DescriptionError(f"{where}.one_row_per_call must be true or false")
-    said = {key: value if key == "one_row_per_call" else text(f"{where}.{key}", value) for key, value in keys.items()}
-    return JsonMapping(**said)
+    said: dict[str, Any] = {
+        key: text(f"{where}.{key}", value) for key, value in keys.items() if key != "one_row_per_call"
+    }
+    return JsonMapping(**said, one_row_per_call=keys.get("one_row_per_call", False))
 
 
 def _tls(where: str, given: Any, folder: Path) -> Tls:

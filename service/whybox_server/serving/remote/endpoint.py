@@ -81,15 +81,23 @@ class Price:
 class JsonMapping:
     """Generic JSON over HTTP. No code: a template and paths.
 
-    request: JSON in which "$rows" stands for the list of rows, "$row" for one row, "$inputs" for rows by
-    input. scores, labels: JMESPath into the reply: (rows, outputs), or (outputs,) with one row per call.
+    request: JSON in which "$rows" stands for the list of rows, "$records" for rows by column name,
+    "$inputs" for rows by input; with one row per call also "$row" and "$record". scores: JMESPath into the
+    reply: (rows, outputs) numbers, or an object by label for each row; (outputs,) with one row per call.
+    labels: JMESPath; without scores (rows,) of the label of each row, with them one label per score, for
+    servers that sort scores by size.
     """
 
     request: str = '{"instances": "$rows"}'
-    scores: str = "predictions"
+    scores: str = ""  # "predictions", unless there are labels
     labels: str = ""
     one_row_per_call: bool = False
     method: str = "POST"
+
+    @property
+    def scores_path(self) -> str:
+        """Where scores are; "" if there are labels alone."""
+        return self.scores or ("" if self.labels else "predictions")
 
 
 @dataclass(frozen=True, slots=True)

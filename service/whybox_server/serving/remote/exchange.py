@@ -90,7 +90,8 @@ class Described:
     """What a server says of its model. columns: scores per row, None if it does not say.
 
     speech: how it is really spoken to. batched: rows may share a call. labels: class names, if it has them.
-    version: what it says it serves. notes: for the reader.
+    labels_only: it is declared to answer with labels and no scores. version: what it says it serves.
+    notes: for the reader. manner: what `ask` must know of how to ask, in the protocol's own words.
     """
 
     speech: str
@@ -101,6 +102,8 @@ class Described:
     labels: tuple[str, ...] = ()
     version: str = ""
     notes: tuple[str, ...] = ()
+    labels_only: bool = False
+    manner: Mapping[str, str] = field(default_factory=dict)
 
 
 class RemoteProtocol(Protocol):

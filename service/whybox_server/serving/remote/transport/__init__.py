@@ -20,8 +20,7 @@ class Transport(Protocol):
         ...
 
     def forwarding(self, headers: Mapping[str, str]) -> Transport:
-        """The same connections, with these headers of a caller on every call, as far as the endpoint
-        lets them pass."""
+        """The same connections, with those of a caller's headers on every call that the endpoint asks for."""
         ...
 
     def close(self) -> None:

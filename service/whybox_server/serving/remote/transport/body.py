@@ -23,7 +23,7 @@ def read_body(chunks: Iterable[bytes], encoding: str, cap: int) -> bytes:
     if encoding in ("", "identity"):
         return joined(chunks, cap)
     if encoding not in GZIP:
-        raise Undecodable(f"encoded as {ascii(encoding[:20])}, which was not asked for")
+        raise Undecodable(f"encoded as {encoding[:20]!a}, which was not asked for")
     return joined(unzipped(chunks, cap), cap)
 
 

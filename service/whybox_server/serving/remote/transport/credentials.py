@@ -32,9 +32,9 @@ Stamp: TypeAlias = tuple[int, int, int]
 class Wallet:
     """Reads secrets and knows them again. One for all endpoints; used from any thread."""
 
-    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    _files: dict[str, tuple[Stamp, str]] = field(default_factory=dict)
-    _known: dict[str, None] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    _files: dict[str, tuple[Stamp, str]] = field(default_factory=dict, repr=False)
+    _known: dict[str, None] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def header(self, credential: Credential, place: Place, *, trusted: bool) -> tuple[str, str]:
@@ -44,12 +44,16 @@ class Wallet:
         """
         called = credential.name or "the credential"
         if not goes_to(credential, place, trusted=trusted):
-            raise InvalidRequest.of(FIELD, f"{called} may not be sent to {place.host}; its owner names the hosts")
+            raise InvalidRequest.of(
+                FIELD, f"{called} may not be sent to {place.host}; its owner names the hosts"
+            )
         try:
             secret = self._read(credential)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise InvalidRequest.of(FIELD, f"{called} cannot be read: {reason}; repair it on the server") from None
+            raise InvalidRequest.of(
+                FIELD, f"{called} cannot be read: {reason}; repair it on the server"
+            ) from None
         with self._lock:
             self._known.pop(secret, None)
             self._known[secret] = None
@@ -110,9 +114,9 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
     A run counts from 8 characters on, or from the whole of a shorter secret; also as URLs write it.
     """
     hidden = [False] * len(text)
-    for secret in {form for secret in secrets for form in (secret, quote(secret, safe="")) if form}:
-        window = min(WINDOW, len(secret))
-        pieces = {secret[i : i + window] for i in range(len(secret) - window + 1)}
+    for form in {form for secret in secrets for form in (secret, quote(secret, safe="")) if form}:
+        window = min(WINDOW, len(form))
+        pieces = {form[i : i + window] for i in range(len(form) - window + 1)}
         for start in range(len(text) - window + 1):
             if text[start : start + window] in pieces:
                 hidden[start : start + window] = [True] * window

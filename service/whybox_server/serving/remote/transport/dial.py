@@ -23,6 +23,7 @@ from whybox_server.serving.remote.transport.place import Place
 MOST_ADDRESSES = 8  # of one name that are tried
 MOST_LOOKUPS = 32  # at once: one that hangs keeps its thread
 
+
 class Found(NamedTuple):
     """A place on the network, ready to be connected to."""
 
@@ -98,24 +99,31 @@ class Dialler:
         return permitted[:MOST_ADDRESSES]
 
     def _look_up(self, place: Place, timeout_s: float) -> Sequence[Found]:
-        answers: SimpleQueue[Sequence[Found] | OSError | UnicodeError] = SimpleQueue()
+        """All addresses, at least one. A name server that hangs keeps a thread of ours, but not the caller."""
+        ends = monotonic() + timeout_s
+        answers: SimpleQueue[Sequence[Found]] = SimpleQueue()
 
         def ask() -> None:
-            with self.lookups:
-                try:
-                    answers.put(self.resolve(place.host, place.port))
-                except (OSError, UnicodeError) as error:
-                    answers.put(error)
+            found: Sequence[Found] = ()
+            try:
+                found = self.resolve(place.host, place.port)
+            except (OSError, UnicodeError):
+                pass
+            finally:
+                self.lookups.release()
+                answers.put(found)
 
-        threading.Thread(target=ask, name="whybox-lookup", daemon=True).start()
         try:
-            answer = answers.get(timeout=max(timeout_s, 0.0))
+            if not self.lookups.acquire(timeout=max(timeout_s, 0.0)):
+                raise Empty
+            threading.Thread(target=ask, name="whybox-lookup", daemon=True).start()
+            found = answers.get(timeout=max(ends - monotonic(), 0.0))
         except Empty:
             text = f"{place.host}: its name could not be looked up in time"
             raise Unreachable(text, place.address, sent=False, late=True) from None
-        if isinstance(answer, OSError | UnicodeError) or not answer:
+        if not found:
             raise Unreachable(f"{place.host}: no such host is known", place.address, sent=False)
-        return answer
+        return found
 
 
 def denied(place: Place, reason: str) -> EgressDenied:

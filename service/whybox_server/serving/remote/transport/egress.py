@@ -61,6 +61,7 @@ KINDS: tuple[tuple[str, tuple[Network, ...]], ...] = tuple(
         ("a reserved", "192.0.0.0/24 240.0.0.0/4 2001::/23"),
     ]
 )
+UNICAST = ipaddress.ip_network("2000::/3")  # all that IANA has given out of IPv6
 OWN = {"a loopback", "a private", "a shared"}  # where an operator's servers are
 NEVER = {"an unspecified", "a multicast"}  # no server has one
 
@@ -103,8 +104,7 @@ def entry_of(text: str) -> Entry:
     except ValueError:
         pass
     try:
-        head, slash, tail = text.partition("/")
-        if slash:  # 10.0.0.0/8:443, [fd00::/8]:443
+        if "/" in text:  # 10.0.0.0/8:443, [fd00::/8]:443
             inner, colon, port = text.rpartition(":")
             network = ipaddress.ip_network(inner.removeprefix("[").removesuffix("]"))
             return Entry(network=network, port=port_of(port if colon else ""))
@@ -140,7 +140,8 @@ def kind_of(address: Address) -> str:
     for kind, networks in KINDS:
         if any(address in network for network in networks if network.version == address.version):
             return kind
-    return "" if address.is_global else "a reserved"
+    allotted = address.version == 4 or address in UNICAST
+    return "" if allotted and address.is_global else "a reserved"
 
 
 def plain(address: Address) -> Address:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from whybox_server.core.errors import InvalidRequest
 from whybox_server.serving.remote.endpoint import Endpoint
@@ -41,9 +41,9 @@ SCHEMES = {"basic", "bearer", "token"}
 class Sent:
     """Headers by lower-case name. host: who the call says it is for. secrets: not to be shown."""
 
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     host: str
-    secrets: tuple[str, ...]
+    secrets: tuple[str, ...] = field(repr=False)
 
 
 def headers_of(

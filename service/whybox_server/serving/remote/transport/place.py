@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import idna
@@ -43,7 +43,7 @@ class Place:
     host: str
     port: int
     path: str = ""
-    query: str = ""
+    query: str = field(default="", repr=False)
 
     @property
     def address(self) -> str:
@@ -113,7 +113,7 @@ def host_of(text: str) -> str:
     if not name.isascii():
         try:
             name = idna.encode(name, uts46=True).decode("ascii")
-        except idna.IDNAError:
+        except UnicodeError:  # idna.IDNAError is one
             raise wrong("has a host that is no name of the internet (IDNA)") from None
     name = name.lower()
     labels = name.split(".")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 LONGEST_TEXT = 200
-MOST_BYTES = 1 << 14  # of an error's body that are read
+MOST_BYTES = 1 << 12  # of an error's body that are read
 KEYS = ("error", "message", "detail", "details", "error_message", "errors", "reason", "msg")
 DEEPEST = 4
 

@@ -48,6 +48,7 @@ def channel_options(extra: Options) -> list[tuple[str, Any]]:
         ("grpc.max_send_message_length", -1),  # the server knows its own limit, and says it
         ("grpc.enable_retries", 1),
         ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
+        ("grpc.lb_policy_name", "round_robin"),  # over all addresses of a name: a headless Service's replicas
         *extra,
     ]
 

@@ -47,6 +47,7 @@ from whybox_server.serving.cache.paying import Paying
 from whybox_server.serving.cache.redis_store import RedisOptions, RedisStore
 from whybox_server.serving.onnx.session import Execution, Provider, providers
 from whybox_server.serving.onnx.vet import Limits
+from whybox_server.serving.remote import census
 from whybox_server.serving.remote.declared import Declared, read
 from whybox_server.serving.remote.opening import Opener
 from whybox_server.serving.remote.register import Register
@@ -74,7 +75,8 @@ class Service:
         self.pool = ThreadPoolExecutor(max(2, cores), thread_name_prefix="method")
         self.batcher = Batcher(slots=cores)
         self.cache = cache_of(settings, self.batcher, self.pool)
-        self.endpoints = endpoints_of(settings, self.events)
+        self.register = Register(settings.endpoint_state)
+        self.endpoints = endpoints_of(settings, self.register, self.events)
         self.catalogue = Catalogue(
             sources=dict if settings.models is None else Shelf(settings.models).sources,
             execution=Execution(provider=Provider(settings.provider), cores=cores, lrp=not settings.disable_lrp),
@@ -110,6 +112,10 @@ class Service:
                 "cache_dropped": lambda: self.cache.stats().dropped,
                 "cache_errors": lambda: sum(self.cache.stats().errors.values()),
             },
+        )
+        declared = self.endpoints.declared.endpoints
+        self.metrics.watch_each(
+            "endpoint", lambda: census.census(self.register, declared.values()), census.GAUGES, census.COUNTERS
         )
 
     @asynccontextmanager
@@ -162,11 +168,11 @@ class Service:
         await asyncio.gather(*(stop() for stop in stops))
 
 
-def endpoints_of(settings: Settings, events: Events) -> Endpoints:
+def endpoints_of(settings: Settings, register: Register, events: Events) -> Endpoints:
     """Raises DescriptionError for an endpoints.yaml that says something wrong."""
     declared = Declared() if settings.endpoints is None else read(settings.endpoints)
     dialler, wallet = Dialler(egress_of(settings.allow_egress.split(","))), Wallet()
-    opener = Opener(lambda endpoint: carrier_to(endpoint, dialler, wallet), Register(settings.endpoint_state))
+    opener = Opener(lambda endpoint: carrier_to(endpoint, dialler, wallet), register)
     return Endpoints(declared, opener.check, opener.open, Kept(MOST_OPEN_ENDPOINTS), settings.inline_endpoints, events)
 
 

@@ -11,14 +11,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import numpy as np
 from tests.answering import instance_of, subject_of
 from tests.benchmarks.row import Row, at_most
-from tests.remote.scripted import DESCRIBED, Plain, endpoint_of, way_to
+from tests.remote.scripted import endpoint_of, way_to
 
 from whybox_server.core.spec import Modality
 from whybox_server.engine.session import drive
@@ -27,10 +26,13 @@ from whybox_server.serving.batch import Batcher
 from whybox_server.serving.cache.cache import Cache
 from whybox_server.serving.lane import Flow, Lane
 from whybox_server.serving.onnx.signature import RowInfo
-from whybox_server.serving.remote.endpoint import Limits
+from whybox_server.serving.remote.endpoint import Limits, Speech
+from whybox_server.serving.remote.exchange import Described
 from whybox_server.serving.remote.manners import Manners, manners
 from whybox_server.serving.remote.runner import Asked, RemoteRunner, Room
 from whybox_server.serving.remote.sender import Sender
+from whybox_server.serving.remote.speech import PROTOCOLS
+from whybox_server.serving.remote.trial import Trial
 
 LATENCY_S, ROWS, COLUMNS = 0.02, 1000, 12
 LIMITS = Limits(concurrency=8, rows_per_call=32, timeout_s=5.0)
@@ -57,7 +59,7 @@ def rows() -> list[Row]:
 @contextmanager
 def serving() -> Iterator[str]:
     """The server in a process of its own, as it is in life."""
-    command = [sys.executable, "-m", "tests.remote.scripted", str(LATENCY_S)]
+    command = [sys.executable, "-m", "tests.remote.steady", str(LATENCY_S)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         assert server.stdin is not None
@@ -90,8 +92,8 @@ def by_hand(url: str, calls: int) -> float:
     rows = np.random.default_rng(0).normal(size=(LIMITS.rows_per_call, COLUMNS))
 
     def ask(line: HTTPConnection) -> None:
-        line.request("POST", "/predict", json.dumps({"x": rows.tolist()}))
-        np.array(json.loads(line.getresponse().read())["scores"])
+        line.request("POST", "/", json.dumps({"instances": rows.tolist()}))
+        np.array(json.loads(line.getresponse().read())["predictions"])
 
     def share(line: HTTPConnection) -> None:
         for _ in range(calls // LIMITS.concurrency):
@@ -110,10 +112,10 @@ def by_hand(url: str, calls: int) -> float:
 def runner_to(url: str) -> tuple[Manners, RemoteRunner]:
     endpoint = endpoint_of(url, LIMITS)
     name, dtype, shape = "x0", np.dtype(np.float64), (COLUMNS,)
-    described = replace(DESCRIBED, inputs=(RowInfo(name, dtype, shape),))
-    asked = Asked(endpoint, Plain(name), described, {name: shape}, {name: dtype}, 2)
+    described = Described("json", (RowInfo(name, dtype, shape),), "", columns=2)
+    asked = Asked(endpoint, PROTOCOLS[Speech.JSON], described, {name: shape}, {name: dtype}, 2)
     ours = manners(endpoint)
-    return ours, RemoteRunner(asked, Sender(way_to(endpoint), ours, LIMITS.timeout_s), Room.of(LIMITS))
+    return ours, RemoteRunner(asked, Sender(way_to(endpoint), ours, LIMITS.timeout_s, Trial(passed=True)), Room.of(LIMITS))
 
 
 async def explain(cache: Cache, lane: Lane, pool: ThreadPoolExecutor, seed: int) -> None:

@@ -26,7 +26,12 @@ pytestmark = pytest.mark.slow
 
 ROWS, SAMPLES = 6, 60
 NAMES = ("a", "b", "c", "d")
-SPEC = {"modality": "tabular", "feature_names": NAMES, "labels": ["no", "yes"], "score": "probability"}
+SPEC = {
+    "modality": "tabular",
+    "feature_names": NAMES,
+    "labels": ["no", "maybe", "yes"],
+    "score": "probability",
+}
 OPTIONS = {"protocol": "kserve-v1", "model": "m", "inputs": {"x": [4]}, "rows_per_call": 8}
 WAIT_S = 60
 
@@ -219,7 +224,7 @@ def test_an_audit_is_not_resumed_under_other_parameters(model: Paid, data: Path,
 
 
 def test_the_report_says_what_counts_and_loads_nothing(model: Paid, data: Path, tmp_path: Path) -> None:
-    """For a logistic model the order of importance is that of the weights; d has none."""
+    """The order of importance is that of the weights; d has none."""
     methods = {"lime": {"num_samples": SAMPLES}, "occlusion": {"baseline": 0}}
     outcome = run(model, data, tmp_path / "out", methods=methods)
     page = outcome.report.read_text()

@@ -37,6 +37,10 @@ ENDPOINTS = {
         "generic",
         {"path": "/lists", "json": {"request": {"rows": "$rows"}, "scores": "result.scores"}},
     ),
+    "json, one score": (
+        "generic",
+        {"path": "/records", "json": {"request": {"items": "$records"}, "scores": "items[*].score"}},
+    ),
     "json, sorted": (
         "generic",
         {

@@ -20,7 +20,7 @@ from tests.models.nets import net as network
 from tests.remote.generic import generic
 from tests.remote.onnx_rest import onnx_rest, rows_asked
 from tests.remote.tfserving import LABELS
-from tests.remote.web import Response, Web, web
+from tests.remote.web import Request, Response, Web, web
 
 import whybox
 from whybox.cli import main
@@ -256,6 +256,20 @@ def test_the_asynchronous_client_does_the_same(served: Web) -> None:
     assert rows > 0
 
 
+@pytest.mark.parametrize("instances", [1, 4])
+def test_a_path_that_finds_nothing_is_paid_once(client: whybox.Client, instances: int) -> None:
+    """What the scores are is declared, so that nothing is asked beforehand; eight calls at once might go."""
+    mapping = {"request": {"rows": "$rows"}, "scores": "result.nothing"}
+    with generic() as server:
+        told = whybox.ModelSpec.tabular(
+            background=background()[:, :3], labels=["a", "b", "c"], score="probability"
+        )
+        wrong = lists(server, json=mapping, spec=told, rows_per_call=8)
+        with pytest.raises(whybox.ExplainError, match="finds nothing"):
+            client.explain_many(wrong, [ROW + i for i in range(instances)], "lime", num_samples=200)
+        assert len(server.asked) == 1
+
+
 def test_a_server_that_does_not_allow_it_takes_no_endpoint_of_a_caller(served: Web) -> None:
     """Inline and created ones are refused with the remedy, and nobody is asked."""
     with whybox.local(inline_endpoints=False, cores=1) as closed:
@@ -347,6 +361,56 @@ def test_a_callers_headers_are_passed_on_where_the_operator_says_so(served: Web,
     assert all("x-other" not in one.headers for one in served.seen)
     assert "alice-alice" not in log
     assert SECRET not in log
+
+
+def test_the_operator_may_say_which_host_a_call_is_for(served: Web, tmp_path: Path) -> None:
+    """An ingress routes by it; a caller's endpoint may not name one."""
+    file = tmp_path / "endpoints.yaml"
+    file.write_text(f"endpoints: {{net: {{url: '{served.url}', model: net, headers: {{Host: net.example}}}}}}")
+    with whybox.local(endpoints=file, allow_egress=LOOPBACK, cores=1) as client:
+        client.explain("endpoints/net", X, "occlusion")
+        assert {request.headers["host"] for request in served.seen} == {"net.example"}
+        with pytest.raises(whybox.ExplainError, match="no header that can be declared"):
+            client.explain(net(served, headers={"Host": "net.example"}), X, "occlusion")
+
+
+def test_the_gradient_model_has_versions_of_its_own(client: whybox.Client, served: Web) -> None:
+    """Version 3 is the model's; nobody says that its gradient has one of that number."""
+    gradient = {"output": "whybox_gradient", "seed": "whybox_seed"}
+    told = whybox.ModelSpec.tensor(gradient=gradient, output="y")
+    endpoint = net(served, version="3", gradient_model="net_gradient", spec=told)
+    client.explain(endpoint, X, "gradient", space="probability")
+    paths = {request.path for request in served.seen if request.path.startswith("/v2/models/")}
+    assert {path for path in paths if "gradient" not in path} == {
+        "/v2/models/net/versions/3",
+        "/v2/models/net/versions/3/infer",
+    }
+    assert {path for path in paths if "gradient" in path} == {
+        "/v2/models/net_gradient",
+        "/v2/models/net_gradient/infer",
+    }
+
+
+@pytest.mark.parametrize(("after", "reason"), [(0, "ENDPOINT_UNREACHABLE"), (20, "DEADLINE|ENDPOINT_UNREACHABLE")])
+def test_an_explanation_that_is_cut_off_says_how_far_it_was(client: whybox.Client, after: int, reason: str) -> None:
+    """The server hangs up after so many calls of 64 rows; rows count when their whole block is there."""
+    count = iter(range(10**6))
+
+    def answer(request: Request) -> Response:
+        if next(count) >= after:
+            raise ConnectionResetError
+        return Response(200, {"result": {"scores": [[0.5, 0.5] for _ in request.json["rows"]]}})
+
+    with web(answer) as server:
+        told = whybox.ModelSpec.tabular(background=background()[:, :3], labels=["a", "b"], score="probability")
+        endpoint = lists(server, spec=told, rows_per_call=64)
+        with pytest.raises(whybox.ExplainError) as cut:
+            client.explain(endpoint, ROW, "lime", num_samples=2000, timeout=1.5)
+    assert cut.value.reason in reason.split("|")
+    done, planned = (int(cut.value.details[name]) for name in ("rows_done", "rows_planned"))
+    assert (done > 0) == (after > 0)
+    assert done <= 64 * after
+    assert planned == (2000 if after else 0)  # before the first row says what scores are, nothing is planned
 
 
 def test_many_instances_share_the_calls_of_an_endpoint(client: whybox.Client, served: Web) -> None:

@@ -210,16 +210,28 @@ def test_a_body_over_the_limit_is_refused_announced_or_not(served: Http):
     assert (answer.status, answer.json["details"][0]["reason"]) == (429, "TOO_LARGE")
 
 
-def test_a_chunked_body_over_the_limit_is_refused(served: Http):
+def most_memory(served: Http) -> int:
+    """Bytes that the server has held at once so far."""
+    status = Path(f"/proc/{served.server.process.pid}/status").read_text()
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
+
+def test_a_chunked_body_is_kept_up_to_the_limit_and_no_further(served: Http):
+    """8 MiB of 128."""
+    before = most_memory(served)
     line = http.client.HTTPConnection(served.address, timeout=SOON_S)
-    chunks = (b" " * (1 << 20) for _ in range(9))
-    try:
-        line.request("POST", "/api/v1/explanations:explain", chunks, JSON, encode_chunked=True)
-        assert line.getresponse().status == 429
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # refused while we still sent, which is as good
+    chunks = (b" " * (1 << 20) for _ in range(128))
+    line.request("POST", "/api/v1/explanations:explain", chunks, JSON, encode_chunked=True)
+    assert line.getresponse().status == 429
     line.close()
-    assert served.call("GET", "/healthz").status == 200
+    assert most_memory(served) - before < 64 << 20
+
+
+def test_a_wrong_verb_hears_the_right_ones(served: Http):
+    """A custom method's path is its own, not that of a model whose name ends like it."""
+    assert served.call("PUT", "/api/v1/models/digits:predict").headers["allow"] == "POST"
+    allowed = served.call("PUT", "/api/v1/models/digits").headers["allow"]
+    assert set(allowed.split(", ")) == {"GET", "HEAD", "DELETE"}
 
 
 def test_a_request_id_comes_back_and_is_in_the_log(served: Http):
@@ -238,6 +250,14 @@ def test_a_deadline_ends_the_work(served: Http, header: tuple[str, str]):
         assert "complete" not in answer.json["explanations"][0]  # false is not written
     else:
         assert (answer.status, answer.json["code"]) == (504, 4)
+
+
+def test_a_deadline_ends_calls_that_know_none(served: Http):
+    """A model's call has no clock of its own."""
+    rows = {"inputs": {"by_name": {"image": {"dtype": "FP32", "shape": [1, 1, 8, 8], "data": [0] * 64}}}}
+    answer = served.post("/api/v1/models/digits:predict", rows, **{"x-timeout-s": "1e-9"})
+    assert (answer.status, answer.json["details"][0]["reason"]) == (504, "DEADLINE")
+    assert served.post("/api/v1/models/digits:predict", rows).status == 200
 
 
 @pytest.mark.parametrize(("path", "call"), [("explain", "Explain"), ("stream", "ExplainStream")])

@@ -44,9 +44,10 @@ from whybox_server.serving.cache.cache import Cache
 from whybox_server.serving.lane import Flow, Lane, Patience, Slice
 from whybox_server.serving.remote.endpoint import Limits
 from whybox_server.serving.remote.manners import Manners, manners
-from whybox_server.serving.remote.retry import FLOOR_BURST, SHARE, Standing
+from whybox_server.serving.remote.retry import FLOOR_BURST, SHARE
 from whybox_server.serving.remote.runner import Asked, RemoteRunner, Room
 from whybox_server.serving.remote.sender import Sender
+from whybox_server.serving.remote.trial import Trial
 
 FAULTS = (
     Does(reset=True),
@@ -93,12 +94,16 @@ def faulty(rng: Random, rate: float, faults: tuple[Does, ...]) -> Script:
 
 
 @contextmanager
-def runner_at(server: Scripted, limits: Limits, rng: Random) -> Iterator[tuple[RemoteRunner, Manners, Time]]:
+def runner_at(
+    server: Scripted, limits: Limits, rng: Random, *, proven: bool = True
+) -> Iterator[tuple[RemoteRunner, Manners, Time]]:
+    """proven: it has answered rows before."""
     endpoint, time = endpoint_of(server.url, limits), Time()
     ours = manners(endpoint, clock=time.clock, sleep=time.sleep, rng=rng)
+    ours.known = True
     asked = Asked(endpoint, Plain(), DESCRIBED, SHAPES, DTYPES, 2)
     with closing(way_to(endpoint)) as way:
-        yield RemoteRunner(asked, Sender(way, ours, limits.timeout_s), Room.of(limits)), ours, time
+        yield RemoteRunner(asked, Sender(way, ours, limits.timeout_s, Trial(passed=proven)), Room.of(limits)), ours, time
 
 
 def numbered(rows: int, start: int = 0) -> Array:
@@ -130,8 +135,8 @@ def run_of_threads(server: Scripted, seed: int) -> list[bool | Exception]:
     server.calls.clear()
     server.script = faulty(rng, rng.uniform(0.0, 0.6), FAULTS)
     patience = Patience(until=rng.choice((1.0, 60.0)))
-    with runner_at(server, limits, Random(-seed)) as (runner, ours, time):
-        ours.standing = Standing(heard=True, proven=rng.random() < 0.8)
+    proven = rng.random() < 0.8
+    with runner_at(server, limits, Random(-seed), proven=proven) as (runner, ours, time):
 
         def ask(thread: int) -> bool | Exception:
             x = numbered(5, 100 * thread)
@@ -155,7 +160,6 @@ async def test_one_call_in_twenty_that_fails_costs_no_explanation_and_no_answer(
     server.calls.clear()
     server.script = faulty(rng, 0.05, PASSING)
     with runner_at(server, Limits(rows_per_call=16, concurrency=8), Random(seed)) as (runner, ours, _):
-        ours.standing = Standing(heard=True, proven=True)
         lane = Lane(b"r" * 32, runner, 16, remote=True)
         async with Batcher() as batcher:
             cache = Cache(batcher)

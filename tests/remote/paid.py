@@ -1,6 +1,6 @@
 """A model that somebody else serves and charges for: it notes every row, and can hold its answers back.
 
-KServe's V1 protocol, four numbers a row, P(no) and P(yes) of a logistic function.
+KServe's V1 protocol, four numbers a row, P(no), P(maybe) and P(yes): softmax of 0, z / 2 and z = row . WEIGHTS.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ class Paid:
                 self.answered += len(rows)
         if closed:
             self.gate.wait()
-        yes = 1 / (1 + np.exp(-(np.array(rows) @ WEIGHTS)))  # (n,)
-        return Response(200, {"predictions": np.column_stack([1 - yes, yes]).tolist()})
+        z = np.array(rows) @ WEIGHTS  # (n,)
+        odds = np.exp(np.outer(z, [0, 0.5, 1]))  # (n, 3)
+        return Response(200, {"predictions": (odds / odds.sum(axis=1, keepdims=True)).tolist()})
 
     @property
     def asked(self) -> int:

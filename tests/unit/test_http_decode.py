@@ -51,6 +51,14 @@ def test_what_is_written_is_what_json_format_reads(message: Message):
     assert json_format.Parse(to_json(message), type(message)()) == message
 
 
+def test_names_are_those_of_the_proto():
+    """64-bit integers are texts, as proto3 JSON has them; what is unset is left out."""
+    message = explanation_pb2.Attribution(values=Tensor(dtype=tensor_pb2.DATA_TYPE_FP64, shape=[1], data=bytes(8)), additive=True)
+    values = {"dtype": "DATA_TYPE_FP64", "shape": ["1"], "data": "AAAAAAAAAAA="}
+    assert json.loads(to_json(message)) == {"values": values, "additive": True}
+    assert b'"base_values"' in to_json(explanation_pb2.Attribution(base_values=Tensor()))
+
+
 @pytest.mark.parametrize("dtype", DTYPES.values())
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 0), (1, 2, 2)])
 def test_lists_hold_what_base64_holds(dtype: str, shape: tuple[int, ...]):

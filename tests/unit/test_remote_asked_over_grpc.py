@@ -20,9 +20,9 @@ from whybox_server.serving.lane import Slice
 from whybox_server.serving.remote.endpoint import Endpoint, Limits
 from whybox_server.serving.remote.exchange import Described, Exchange, GrpcCall
 from whybox_server.serving.remote.manners import Manners, manners
-from whybox_server.serving.remote.retry import Standing
 from whybox_server.serving.remote.runner import Asked, RemoteRunner, Room
 from whybox_server.serving.remote.sender import Sender
+from whybox_server.serving.remote.trial import Trial
 
 METHOD = "/test.Model/Ask"
 ROW_BYTES = 16
@@ -79,10 +79,10 @@ def asking(raw: Raw, most_bytes: int = 4 << 20) -> Iterator[tuple[Callable[[int]
     endpoint = endpoint_of(f"grpc://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}", Limits(concurrency=8))
     server.start()
     ours = manners(endpoint, clock=lambda: raw.now, sleep=raw.sleep)
-    ours.standing = Standing(heard=True, proven=True)
+    ours.known = True
     asked = Asked(endpoint, Bytes(), DESCRIBED, SHAPES, DTYPES, 2)
     with closing(way_to(endpoint)) as way:
-        runner = RemoteRunner(asked, Sender(way, ours, 5.0), Room.of(endpoint.limits))
+        runner = RemoteRunner(asked, Sender(way, ours, 5.0, Trial(passed=True)), Room.of(endpoint.limits))
 
         def ask(rows: int) -> Array:
             x = np.arange(2.0 * rows).reshape(rows, 2)

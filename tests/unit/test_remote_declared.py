@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,7 @@ def test_a_credential_is_a_reference_that_goes_to_hosts_of_the_operators_choice(
         ("endpoints: {a: {url: 'https://h', headers: {Authorization: x}}}", "looks like a secret"),
         ("endpoints: {a: {url: 'https://h', headers: {x-run: 'Bearer abc'}}}", "looks like a secret"),
         ("endpoints: {a: {url: 'https://h', forward: [Host]}}", "can be passed on"),
+        ("endpoints: {a: {url: 'https://h', headers: {host: 'a b'}}}", "no header that can be declared"),
         ("endpoints: {a: {url: 'https://h', limits: {rows_per_call: 0}}}", "limits.rows_per_call: must be 1"),
         ("endpoints: {a: {url: 'https://h', limits: {rows_per_call: 1.5}}}", "whole number"),
         ("endpoints: {a: {url: 'https://h', limits: {rows: 1}}}", "unknown key 'rows' in endpoints.a.limits"),
@@ -148,6 +150,14 @@ def test_what_is_wrong_is_told_with_its_place_and_the_remedy(folder: Path, wrong
     """One mistake each."""
     with pytest.raises(DescriptionError, match=words):
         parse(wrong, folder)
+
+
+@pytest.mark.parametrize("value", ["m.default.example.com", "m.example:8080", "[::1]:80"])
+def test_the_operator_alone_says_whom_a_call_is_for(value: str) -> None:
+    """An ingress of KServe finds the model by it; a caller could reach a neighbour with it."""
+    told = Endpoint("https://h", headers={"Host": value})
+    assert not violations(replace(told, trusted=True))
+    assert [one.field for one in violations(told)] == ["endpoint.headers['Host']"]
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -79,6 +79,12 @@ def test_whatever_answers_may_depend_on_parts_their_names(other: Endpoint) -> No
     assert identity(other) != identity(ENDPOINT)
 
 
+def test_how_a_server_is_asked_parts_names() -> None:
+    """Another signature of the same model says something else."""
+    one, two = (replace(DESCRIBED, manner={"signature": name}) for name in ("serving_default", "logits"))
+    assert lane(model(described=one)).fingerprint != lane(model(described=two)).fingerprint
+
+
 def test_what_answers_do_not_depend_on_leaves_their_names_alone() -> None:
     """Limits, prices and how the tensors are read; a price needs no session of its own either."""
     for other in (replace(ENDPOINT, limits=Limits(rows_per_call=7)), replace(ENDPOINT, price=Price(1.0))):
@@ -144,6 +150,10 @@ def test_all_who_ask_alike_share_a_runner() -> None:
             Link.SIGMOID,
             ("no", "yes"),
         ),
+        ([[0.3]], ModelSpec(labels=("no", "yes")), ScoreKind.PROBABILITY, Link.SIGMOID, ("no", "yes")),
+        ([[-0.3]], ModelSpec(labels=("no", "yes")), ScoreKind.LOGIT, Link.SIGMOID, ("no", "yes")),
+        ([[0.9, 0.8]], ModelSpec(labels=("a", "b")), ScoreKind.PROBABILITY, Link.SOFTMAX, ("a", "b")),
+        ([[3.0, 0.8]], ModelSpec(labels=("a", "b")), ScoreKind.LOGIT, Link.SOFTMAX, ("a", "b")),
     ],
 )
 def test_the_first_row_settles_what_the_scores_are(
@@ -155,10 +165,11 @@ def test_the_first_row_settles_what_the_scores_are(
 ) -> None:
     """As for a graph that says nothing; one score with two labels is the second one's probability."""
     unknown = model(spec=spec)
-    assert unknown.unseen == (not (spec.labels and spec.score))
+    assert unknown.unseen
     found = unknown.settle(X, np.array(scores))
     assert (found.kind, found.link, found.spec.labels, found.unseen) == (kind, link, labels, False)
     assert found.space is (Space.LOGIT if kind is not ScoreKind.VALUE else Space.VALUE)
+    assert any(guess.startswith(f"score {kind.value}:") for guess in found.guesses) == (spec.score is None)
 
 
 def test_nothing_is_left_to_find_out_where_metadata_and_declaration_say_it_all() -> None:
@@ -166,6 +177,10 @@ def test_nothing_is_left_to_find_out_where_metadata_and_declaration_say_it_all()
     spec = ModelSpec(score=ScoreKind.PROBABILITY)
     assert not model(described=replace(DESCRIBED, columns=2), spec=spec).unseen
     assert model(described=replace(DESCRIBED, columns=2)).unseen
+    for labels, unseen in (((), True), (("a",), False), (("a", "b"), True), (("a", "b", "c"), False)):
+        told = replace(spec, labels=labels)
+        assert model(spec=told).unseen == unseen  # one score may speak for two classes
+    assert not model(described=replace(DESCRIBED, columns=1), spec=replace(spec, labels=("a", "b"))).unseen
 
 
 def test_what_needs_a_graph_is_refused() -> None:
@@ -192,7 +207,7 @@ def test_seen_is_a_property_of_the_server_and_not_of_a_reader() -> None:
     first = model()
     session = first.session
     first.settle(X, np.array([[0.5, 0.5]]))
-    assert session.seen == meaning.Seen(2, True, row="the first row that was asked")
+    assert session.seen == meaning.Seen(2, True, row="the first row that was asked", unit=True)
     assert model_of(session, ModelSpec(labels=("a", "b")), {}, Price()).spec.labels == ("a", "b")
 
 

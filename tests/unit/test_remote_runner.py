@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -26,11 +28,13 @@ from tests.remote.scripted import (
 )
 
 from whybox_server.core.errors import (
+    DeadlineExceeded,
     EndpointBudgetSpent,
     EndpointRefused,
     EndpointUnreachable,
     ModelFailed,
     ModelOutputInvalid,
+    ReplyUnreadable,
 )
 from whybox_server.core.rows import Array, Samples
 from whybox_server.core.spec import ScoreKind
@@ -40,12 +44,11 @@ from whybox_server.serving.lane import ENDLESS, Answers, Flow, Lane, Patience, S
 from whybox_server.serving.remote.endpoint import Endpoint, Limits
 from whybox_server.serving.remote.exchange import Described, Exchange, HttpCall
 from whybox_server.serving.remote.manners import Manners, manners
-from whybox_server.serving.remote.retry import Standing
 from whybox_server.serving.remote.runner import Asked, RemoteRunner, Room
 from whybox_server.serving.remote.sender import Sender
+from whybox_server.serving.remote.trial import KEPT_S, Trial
 from whybox_server.serving.remote.validate import checked
 
-PROVEN = Standing(heard=True, proven=True)
 FAULTS = {
     "reset": Does(reset=True),
     "cut": Does(cut=True),
@@ -63,6 +66,11 @@ class Peer:
     runner: RemoteRunner
     manners: Manners
     room: Room
+    trial: Trial
+
+    def proven(self) -> None:
+        """As if it had answered before."""
+        self.manners.known = self.trial.passed = True
 
     def ask(self, x: Array, pad_to: int | None = None) -> Array:
         (scores,) = self.runner.run([whole(x)], pad_to)
@@ -80,8 +88,9 @@ def peer(
     with scripted(script) as server:
         endpoint = endpoint_of(server.url, limits)
         asked = Asked(endpoint, plain or Plain(), described, SHAPES, DTYPES, described.columns, mirror=mirror)
-        ours, room, way = manners(endpoint), Room.of(limits), way_to(endpoint)
-        yield Peer(server, RemoteRunner(asked, Sender(way, ours, limits.timeout_s), room), ours, room)
+        ours, room, way, trial = manners(endpoint), Room.of(limits), way_to(endpoint), Trial()
+        sender = Sender(way, ours, limits.timeout_s, trial)
+        yield Peer(server, RemoteRunner(asked, sender, room), ours, room, trial)
         way.close()
 
 
@@ -163,23 +172,89 @@ def test_a_reply_with_too_few_rows_is_refused_and_from_a_proven_server_tried_aga
     with peer(lambda number, rows: Does(short=1) if number == 0 else ANSWERS) as one:
         with pytest.raises(ModelOutputInvalid, match="asked for 5 rows and answered with 4 rows"):
             one.ask(rows_of(5))
+        with pytest.raises(ReplyUnreadable, match="4 rows"):
+            one.ask(rows_of(5))  # not asked at all
+        one.trial.clock = lambda: time.monotonic() + KEPT_S
         np.testing.assert_array_equal(one.ask(rows_of(5)), model(rows_of(5)))
         one.server.calls.clear()
         np.testing.assert_array_equal(one.ask(rows_of(5)), model(rows_of(5)))
         assert one.server.calls == [5, 5]
 
 
+def outcomes(one: Peer, patience: Patience = ENDLESS, threads: int = 6) -> list[Exception | None]:
+    """What as many threads hear who ask at once."""
+
+    def ask(thread: int) -> Exception | None:
+        try:
+            one.runner.run([whole(rows_of(5, 100 * thread))], None, patience)
+        except Exception as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(ask, range(threads)))
+
+
+def test_a_reply_that_cannot_be_read_costs_one_call_whoever_waits_for_it():
+    """Six ask at once; the first one's answer comes when the others wait. All hear it, and one call is paid."""
+    there, all_there = set[int](), threading.Event()
+
+    def wanted() -> bool:
+        there.add(threading.get_ident())
+        if len(there) == 6:
+            all_there.set()
+        return True
+
+    def held(number: int, rows: int) -> Does:
+        all_there.wait(10)
+        return Does(short=1)
+
+    with peer(held) as one:
+        told = outcomes(one, Patience(wanted))
+        assert {type(error) for error in told} == {ReplyUnreadable}
+        assert len({str(error) for error in told}) == 1
+        assert one.server.calls == [5]
+        assert not one.trial.passed
+
+
+def test_others_go_when_the_first_was_answered_or_refused():
+    """A refusal may be the first one's own; who comes next goes alone again, until one is answered."""
+    with peer(lambda number, rows: Does(400) if number == 0 else ANSWERS) as one:
+        assert sorted(type(error).__name__ for error in outcomes(one)) == ["EndpointRefused", *["NoneType"] * 5]
+        assert len(one.server.calls) == 6
+        assert one.trial.passed
+
+
+def test_who_waits_for_the_first_waits_no_longer_than_he_may():
+    """The first call is never answered; the others leave when nobody wants their rows any more."""
+    gate = threading.Event()
+
+    def held(number: int, rows: int) -> Does:
+        gate.wait(10)
+        return ANSWERS
+
+    with peer(held) as one, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(one.ask, rows_of(5))
+        while not one.server.calls:
+            gate.wait(0.01)
+        late = outcomes(one, Patience(wanted=lambda: False), threads=2)
+        assert {type(error) for error in late} == {DeadlineExceeded}
+        gate.set()
+        np.testing.assert_array_equal(first.result(), model(rows_of(5)))
+        assert one.server.calls == [5]
+
+
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 def test_a_fault_costs_a_call_and_no_answer(fault: Does):
     with peer(lambda number, rows: fault if number == 0 else ANSWERS) as one:
-        one.manners.standing = PROVEN
+        one.proven()
         np.testing.assert_array_equal(one.ask(rows_of(5)), model(rows_of(5)))
         assert one.server.calls == [5, 5]
 
 
 def test_a_call_that_takes_too_long_is_made_again():
     with peer(lambda number, rows: Does(delay_s=2.0) if number == 0 else ANSWERS, Limits(timeout_s=0.05)) as one:
-        one.manners.standing = PROVEN
+        one.proven()
         np.testing.assert_array_equal(one.ask(rows_of(5)), model(rows_of(5)))
 
 

@@ -27,6 +27,7 @@ from whybox_server.serving.remote.register import Register
 from whybox_server.serving.remote.retry import Standing
 from whybox_server.serving.remote.sender import LOOK_EVERY_S, Sender
 from whybox_server.serving.remote.transport import Transport
+from whybox_server.serving.remote.trial import Trial
 
 PROVEN = Standing(heard=True, proven=True)
 GOOD = Answer(b"good")
@@ -66,8 +67,8 @@ class World:
     def sender(self, standing: Standing = PROVEN, seed: int = 0, **limits: float) -> Sender:
         endpoint = Endpoint("http://model.example/v1?key=hidden", name="endpoints/e", limits=Limits(**limits))  # type: ignore[arg-type]
         ours = manners(endpoint, clock=self.clock, sleep=self.sleep, rng=Random(seed))
-        ours.standing = standing
-        return Sender(self, ours, endpoint.limits.timeout_s)
+        ours.known = standing.heard
+        return Sender(self, ours, endpoint.limits.timeout_s, Trial(passed=standing.proven))
 
     def until(self, seconds: float) -> Patience:
         return Patience(until=self.now + seconds)

@@ -53,3 +53,14 @@ def test_an_egress_entry_that_is_none_is_named(entry: str) -> None:
     """Before anything listens: a typing error must not open, or close, something else."""
     with pytest.raises(ValidationError, match="allow_egress"):
         from_command_line(["--allow-egress", f"127.0.0.1,{entry}"])
+
+
+def test_json_over_http_is_off_and_as_careful_as_grpc() -> None:
+    """An address that others reach needs TLS, or a word that something else encrypts."""
+    assert from_command_line([]).http_listen is None
+    assert from_command_line(["--http-listen", "127.0.0.1:8080"]).http_listen == "127.0.0.1:8080"
+    with pytest.raises(ValidationError, match="http_listen: 0.0.0.0 is reachable from other machines"):
+        from_command_line(["--http-listen", "0.0.0.0:8080"])
+    assert from_command_line(["--http-listen", "0.0.0.0:8080", "--insecure"]).http_listen == "0.0.0.0:8080"
+    with pytest.raises(ValidationError, match="http_listen: must be HOST:PORT"):
+        from_command_line(["--http-listen", "8080"])

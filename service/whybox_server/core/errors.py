@@ -173,6 +173,10 @@ class DeadlineExceeded(WhyboxError):
     reason = Reason.DEADLINE
 
 
+class ReplyUnreadable(ModelOutputInvalid):
+    """An endpoint that has never answered as declared: no row is at fault, and none is asked again."""
+
+
 class EndpointUnreachable(WhyboxError):
     reason = Reason.ENDPOINT_UNREACHABLE
 

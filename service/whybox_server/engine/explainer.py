@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,6 +19,8 @@ from whybox_server.core.errors import (
     BudgetSpent,
     DeadlineExceeded,
     EndpointBudgetSpent,
+    EndpointRefused,
+    EndpointUnreachable,
     WhyboxError,
 )
 from whybox_server.core.explanation import Finding
@@ -34,11 +37,12 @@ from whybox_server.engine.session import drive
 from whybox_server.engine.task import Answer, ExplainTask, Plan, Progress, Update
 from whybox_server.serving.cache.cache import Cache
 from whybox_server.serving.cache.desk import Desk
-from whybox_server.serving.lane import Flow, Lane
+from whybox_server.serving.lane import Flow, Lane, Usage
 from whybox_server.serving.remote.failure import called
 
 MAX_PARALLEL_INSTANCES = 64  # of one call: enough to fill any batch, few enough to bound memory
 PROGRESS_EVERY_S = 0.1
+STOPPED = (DeadlineExceeded, EndpointBudgetSpent, EndpointRefused, EndpointUnreachable)  # halfway, perhaps
 REPLY_RESERVE_S = 0.05  # what encoding and sending the answer may take of the deadline
 
 Emit = Callable[[Update], None]
@@ -71,7 +75,7 @@ class Explainer:
         Raises WhyboxError; nothing keeps running when it does, or when it is cancelled.
         """
         deadline = self.clock() + max(remaining_s - REPLY_RESERVE_S, 0.0)
-        with self.admission.permit():
+        with progress_told(Usage()), self.admission.permit():
             async with self._call(task, request_id, deadline) as unknown:
                 call = await self._introduced(unknown)
                 prepared = await self._prepare_all(call)
@@ -164,7 +168,8 @@ class Explainer:
         complete, reason = False, "CANCELLED"
         lanes: list[Lane] = []
         try:
-            finding = await self._ask(call, one, lanes)
+            with progress_told(usage):
+                finding = await self._ask(call, one, lanes)
             complete, reason = finding.complete, ""
         except WhyboxError as error:
             reason = error.reason.value
@@ -190,9 +195,7 @@ class Explainer:
                     raise
                 raise DeadlineExceeded(
                     f"the deadline passed after {usage.rows_answered} of {usage.rows_planned} rows; allow more "
-                    "time or ask fewer rows",
-                    rows_done=usage.rows_answered,
-                    rows_planned=usage.rows_planned,
+                    "time or ask fewer rows"
                 ) from spent
 
     async def _open(
@@ -215,6 +218,20 @@ def named(task: ExplainTask) -> ExplainTask:
 def most_rows(call: Call) -> int:
     """Different rows that an instance may ask: what the caller allows, or less if the endpoint does; 0: any."""
     return min(filter(None, (call.task.max_queries, call.model.most_rows)), default=0)
+
+
+@contextmanager
+def progress_told(usage: Usage) -> Iterator[None]:
+    """Errors that end the work halfway say how far it was, unless they do already; 0 planned: nothing yet."""
+    try:
+        yield
+    except STOPPED as error:
+        if "rows_done" in error.details:
+            raise
+        told = copy(error)  # explanations that share a call share its error
+        progress = {"rows_done": str(usage.rows_answered), "rows_planned": str(usage.rows_planned)}
+        told.details = {**error.details, **progress}
+        raise told from error
 
 
 def refuse_by_endpoint(call: Call, spent: BudgetSpent) -> None:

@@ -1,18 +1,21 @@
 """Prometheus metrics, fed by engine events and by numbers read at scrape time.
 
-Labels are names of methods, modalities and reasons only: never models or values a caller chose.
+Labels are names of methods, modalities, reasons and the operator's endpoints only: never models or values
+that a caller chose.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import assert_never
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias, assert_never
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from whybox_server.engine.events import Event, Failed, Finished, ModelLoaded, Started
+
+ReadEach: TypeAlias = Callable[[], Mapping[str, Mapping[str, float]]]
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
 FILLS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -73,6 +76,29 @@ class Metrics:
     def watch(self, gauges: Mapping[str, Callable[[], float]], counters: Mapping[str, Callable[[], float]]) -> None:
         """Numbers that others keep, read when Prometheus asks; keys are names with underscores."""
         self.registry.register(Reader(gauges, counters))
+
+    def watch_each(self, label: str, read: ReadEach, gauges: Sequence[str], counters: Sequence[str]) -> None:
+        """As `watch`, with a value for each of several things: {value of the label: {name: number}}."""
+        self.registry.register(ReaderOfEach(label, read, gauges, counters))
+
+
+class ReaderOfEach(Collector):
+    """Reads numbers of several things at scrape time, all of them at once; what lacks one has no sample of it."""
+
+    def __init__(self, label: str, read: ReadEach, gauges: Sequence[str], counters: Sequence[str]) -> None:
+        self._label, self._read = label, read
+        self._gauges, self._counters = gauges, counters
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        found = self._read()
+        kinds = ((self._gauges, GaugeMetricFamily), (self._counters, CounterMetricFamily))
+        for names, kind in kinds:
+            for name in names:
+                family = kind(f"whybox_{name}", name.replace("_", " "), labels=[self._label])
+                for value, numbers in found.items():
+                    if name in numbers:
+                        family.add_metric([value], numbers[name])
+                yield family
 
 
 class Reader(Collector):

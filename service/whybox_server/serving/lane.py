@@ -35,16 +35,23 @@ def always() -> bool:
     return True
 
 
+def free(rows: int) -> None:
+    """Nobody counts them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long the answers of a call are worth having; who may wait for long gives up when they are not.
 
+    asks: hears how many rows a call elsewhere carries, each time just before it leaves, and may refuse it by
+    raising; less than 0 takes back what did not leave after all. Safe to call from any thread.
     wanted: whether anybody still waits for them; safe to ask from any thread. until: when the last of
     their deadlines passes, in seconds of `time.monotonic`.
     """
 
     wanted: Callable[[], bool] = always
     until: float = inf
+    asks: Callable[[int], None] = free
 
 
 ENDLESS = Patience()

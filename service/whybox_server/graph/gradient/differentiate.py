@@ -17,6 +17,7 @@ from whybox_server.graph.gradient.facts import FLOATING, Facts, Value
 from whybox_server.graph.gradient.normalise import normalise, restore
 from whybox_server.graph.gradient.notes import notes_on, write_notes
 from whybox_server.graph.gradient.path import path, version_of
+from whybox_server.graph.gradient.reuse import reuse
 from whybox_server.graph.gradient.rules import GRADIENT
 from whybox_server.graph.gradient.table import PIECEWISE_CONSTANT, Composite
 from whybox_server.graph.gradient.tape import backward
@@ -64,6 +65,7 @@ def differentiate(
         twin(builder, way)
     seed, result = builder.named(SEED), builder.named(RESULT)
     led = backward(builder, way, seed, rules)
+    reuse(builder, (wrt, of))
     graph.node.append(helper.make_node("Identity", [led.result], [result], name=result))
     graph.input.append(_described(seed, of, facts))
     if of not in [entry.name for entry in graph.output]:

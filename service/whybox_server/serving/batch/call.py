@@ -21,6 +21,7 @@ from whybox_server.core.errors import (
     EndpointUnreachable,
     ModelFailed,
     ModelOutputInvalid,
+    ReplyUnreadable,
     WhyboxError,
 )
 from whybox_server.core.rows import Array, Rows
@@ -28,7 +29,7 @@ from whybox_server.serving.batch.track import Block
 from whybox_server.serving.lane import Answers, Patience, Runner, Slice
 
 LONGEST_TEXT = 300  # characters of the runtime's own words that a caller gets to see
-NOT_OF_ROWS = (DeadlineExceeded, EgressDenied, EndpointBudgetSpent, EndpointUnreachable)
+NOT_OF_ROWS = (DeadlineExceeded, EgressDenied, EndpointBudgetSpent, EndpointUnreachable, ReplyUnreadable)
 UNSTEADY = "the model's answers change their shape or type from call to call, so that rows cannot be compared"
 
 
@@ -210,7 +211,7 @@ def not_finite(rows: Array) -> ModelOutputInvalid:
 
 def blame(error: Exception, rows: range) -> WhyboxError:
     """The error that the owner of these rows gets to see."""
-    if isinstance(error, ModelFailed | ModelOutputInvalid):
+    if isinstance(error, ModelFailed | ModelOutputInvalid) and not isinstance(error, ReplyUnreadable):
         return type(error)(error.message[:LONGEST_TEXT], rows)
     if isinstance(error, WhyboxError):
         return error

@@ -1,8 +1,9 @@
 """Answers that were paid for, in one file: none is asked twice, and no more rows than allowed, ever.
 
 The file is an SQLite database, so that a process that is killed in the middle of a write leaves what it
-had written before, and several processes may share it. A row is counted before it is asked and kept
-before anybody hears the answer. Nothing expires: an audit is about the model as it answered.
+had written before, and several processes may share it. A row is counted just before it is sent, so that
+none is sent that does not count, and its answer is kept before anybody hears it. Nothing expires: an audit
+is about the model as it answered.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ INSERT INTO asked SELECT 0 WHERE NOT EXISTS (SELECT * FROM asked);
 COMMIT;
 """
 SELECT = "SELECT tag, value FROM answers WHERE tag IN ({})"
-TAKE = "UPDATE asked SET rows = rows + :n WHERE :most = 0 OR rows + :n <= :most"
+TAKE = "UPDATE asked SET rows = rows + :n WHERE :most = 0 OR :n < 0 OR rows + :n <= :most"
 
 
 class PaidFile:
@@ -82,7 +83,7 @@ class PaidFile:
         """They were kept already, when the model answered."""
 
     def take(self, rows: int) -> None:
-        """Count rows that are about to be asked.
+        """Count rows that are about to be asked; less than 0 takes back what was not asked after all.
 
         Raises BudgetSpent if they are too many, and EndpointBudgetSpent if they cannot be counted; then
         nothing is counted.

@@ -52,7 +52,7 @@ class PaidRunner:
         self._runner = weakref.ref(lane.runner)
         self._replicas = lane.runner.replicas
         self._fingerprint = lane.fingerprint
-        self._paid = lane.remote
+        self._paid = lane.remote  # else a row costs nothing but time
         self._file = file
         self._namer = namer
 
@@ -66,7 +66,10 @@ class PaidRunner:
         if runner is None:
             raise ModelFailed("the model was let go while rows were waiting for it; ask again")
         rows = sum(len(one.at) for one in slices)
-        self._file.take(rows)
+        if self._paid:  # counted when they leave, as often as they do
+            patience = replace(patience, asks=self._file.take)
+        else:
+            self._file.take(rows)
         started = time.perf_counter()
         answers = runner.run(slices, pad_to, patience)
         worth = self._paid or time.perf_counter() - started > WORTH_KEEPING_S * rows

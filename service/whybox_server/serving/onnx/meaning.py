@@ -33,21 +33,24 @@ class Seen:
     """What one row showed. columns: scores per row; shares: they sum to one. None: not known.
 
     failure: what the runtime said if it could not run that row. row: which one it was, in words.
+    unit: all scores lie between 0 and 1; None if the row says nothing about that.
     """
 
     columns: int | None = None
     shares: bool | None = None
     failure: str = ""
     row: str = "a row of zeros"
+    unit: bool | None = None
 
 
-def seen(scores: Array, row: str = "a row of zeros") -> Seen:
-    """What a row's scores, (1, columns), show."""
+def seen(scores: Array, row: str = "a row of zeros", *, typical: bool = False) -> Seen:
+    """What a row's scores, (1, columns), show. typical: not of zeros, where many a score is 0 for no reason."""
     columns = int(scores.shape[1])
+    unit = bool(scores.min() >= 0 and scores.max() <= 1) if typical else None
     if columns == 1:
-        return Seen(columns, row=row)
+        return Seen(columns, row=row, unit=unit)
     shares = bool(scores[0].min() >= 0 and abs(float(scores[0].sum()) - 1) < SHARES_TOLERANCE)
-    return Seen(columns, shares, row=row)
+    return Seen(columns, shares, row=row, unit=unit)
 
 
 def merged(request: ModelSpec, file: ModelSpec) -> ModelSpec:
@@ -178,6 +181,16 @@ def _score(given: ModelSpec, cut: Cut, seen: Seen) -> tuple[ScoreKind, str]:
         return cut.declared, f"score {cut.declared.value}: the graph of output {cut.source!r} says so"
     if seen.shares:
         return ScoreKind.PROBABILITY, f"score probability: the scores of {seen.row} sum to one"
-    if seen.columns == 1 and not (given.labels or cut.labels):
+    labelled = bool(given.labels or cut.labels)
+    if seen.columns == 1 and not labelled:
         return ScoreKind.VALUE, "score value: the model has one output and no Sigmoid behind it"
+    if seen.unit is not None and labelled:
+        return _score_of_classes(seen)
     return ScoreKind.LOGIT, "score logit: several outputs and no Softmax behind them"
+
+
+def _score_of_classes(seen: Seen) -> tuple[ScoreKind, str]:
+    """What scores of classes hold that nobody describes, and the guess in words."""
+    if seen.unit:
+        return ScoreKind.PROBABILITY, f"score probability: the scores of {seen.row} lie between 0 and 1"
+    return ScoreKind.LOGIT, f"score logit: the scores of {seen.row} do not all lie between 0 and 1"

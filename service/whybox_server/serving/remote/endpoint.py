@@ -7,7 +7,7 @@ moment, so that nothing that is logged, echoed or hashed can hold one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from whybox_server.core.spec import ModelSpec
@@ -137,3 +137,8 @@ class Endpoint:
     json: JsonMapping | None = None
     trusted: bool = False
     gradient_model: str = ""  # of the same server: what `whybox differentiate` wrote, under this name
+
+
+def gradient_endpoint(endpoint: Endpoint, output: str) -> Endpoint:
+    """The model that says gradients, at the same server: its versions and inputs are its own."""
+    return replace(endpoint, model=endpoint.gradient_model, version="", output=output, inputs=())

@@ -18,6 +18,7 @@ from whybox_server.core.query import Want
 from whybox_server.core.rows_probed import SEED
 from whybox_server.core.spec import GradientOutput, ScoreKind
 from whybox_server.serving.lane import Lane, Mode
+from whybox_server.serving.remote.endpoint import gradient_endpoint
 from whybox_server.serving.remote.first import First, Remembering
 from whybox_server.serving.remote.inside import NO_GRAPH, GradientRunner, Seeded, converts, explained_input
 from whybox_server.serving.remote.runner import Asked, RemoteRunner
@@ -114,7 +115,7 @@ def gradient_runner(
 
     def make() -> GradientRunner:
         scores = plain_runner(session, reading, shapes)
-        endpoint = replace(session.endpoint, model=session.endpoint.gradient_model, output=declared.output)
+        endpoint = gradient_endpoint(session.endpoint, declared.output)
         plain = _asked(session, reading, shapes)
         asked = replace(
             plain,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from random import Random
 
 from whybox_server.serving.breaker import Breaker
@@ -16,21 +16,28 @@ from whybox_server.serving.remote.allowance import Allowance
 from whybox_server.serving.remote.endpoint import Endpoint
 from whybox_server.serving.remote.failure import called
 from whybox_server.serving.remote.pace import Clock, Pace
-from whybox_server.serving.remote.retry import RetryBudget, Standing
+from whybox_server.serving.remote.retry import RetryBudget
 from whybox_server.serving.remote.slots import Slots
 
 PROBE_S = (0.5, 2.0)  # between two tries while the breaker is open
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Tally:
-    """What an endpoint was asked so far. paid: of the calls, those that made the model work, or may have."""
+    """What an endpoint was asked so far.
+
+    paid: of the calls, those that made the model work, or may have; rows: that they carried.
+    """
 
     calls: int = 0  # metadata and repetitions included
     paid: int = 0
+    rows: int = 0
     retries: int = 0
     refused: int = 0
     unreached: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(Tally)))
 
 
 @dataclass(slots=True, eq=False)
@@ -46,7 +53,7 @@ class Manners:
     clock: Clock
     sleep: Callable[[float], None]
     rng: Random
-    standing: Standing = Standing()
+    known: bool = False  # it has answered
     tally: Tally = field(default_factory=Tally)
     lock: threading.Lock = field(default_factory=threading.Lock)
     _probe_at: float = 0.0  # while the breaker is open
@@ -71,17 +78,13 @@ class Manners:
     def heard(self, *, asked: bool, probed: bool) -> None:
         """An answer came. asked: of the model. probed: to a call that was to find out."""
         with self.lock:
-            self.standing = Standing(heard=True, proven=self.standing.proven)
+            self.known = True
             if not asked:
                 return
             if not self.breaker.open:
                 self.breaker.succeeded()
             elif probed:
                 self.breaker.close()
-
-    def proven(self) -> None:
-        """Rows were answered as they should be."""
-        self.standing = Standing(heard=True, proven=True)
 
     def failed(self, said: str, *, down: bool) -> None:
         """The model was asked in vain. down: nobody would have been served at this moment."""
@@ -92,15 +95,10 @@ class Manners:
                 self._last = said
                 self._probe_at = self.clock() + self.breaker.probe_delay_s()
 
-    def count(self, *, calls: int = 0, paid: int = 0, retries: int = 0, refused: int = 0, unreached: int = 0) -> None:
-        """Add to the tally."""
+    def count(self, **more: int) -> None:
+        """Add to the tally, by the names of its fields."""
         with self.lock:
-            tally = self.tally
-            tally.calls += calls
-            tally.paid += paid
-            tally.retries += retries
-            tally.refused += refused
-            tally.unreached += unreached
+            self.tally += Tally(**more)
 
 
 def manners(

@@ -32,6 +32,7 @@ from whybox_server.serving.remote.session import Session, pinned
 
 FIRST_ROW = "the first row that was asked"
 PROVIDER = "endpoint"
+BINARY = 2  # classes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +98,7 @@ class RemoteModel:
     @property
     def unseen(self) -> bool:
         """A declared kind of score and a known number of them leave nothing to find out."""
-        known = self.given.labels or self.session.described.columns
+        known = self.session.described.columns or self._labelled
         return self.session.seen is None and not (known and self.given.score is not None)
 
     @property
@@ -118,7 +119,7 @@ class RemoteModel:
     def settle(self, row: Mapping[str, Array], scores: Array) -> RemoteModel:
         if self.session.seen is None:
             self.session.first = First(row, scores, self.headers)
-            self.session.seen = meaning.seen(scores, FIRST_ROW)
+            self.session.seen = meaning.seen(scores, FIRST_ROW, typical=True)
         return model_of(self.session, self.given, self.headers, self.price)
 
     def labels_for(self, inputs: Mapping[str, Array]) -> tuple[str, ...]:
@@ -179,7 +180,13 @@ class RemoteModel:
         seen = self.session.seen
         if seen is not None:
             return seen.columns
-        return self.session.described.columns or len(self.given.labels) or None
+        return self.session.described.columns or self._labelled or None
+
+    @property
+    def _labelled(self) -> int:
+        """Scores of a row as far as labels tell; 0: they do not, for two classes may share one score."""
+        labels = len(self.given.labels)
+        return 0 if labels == BINARY else labels
 
     @property
     def _mirror(self) -> ScoreKind | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from whybox_server.serving.remote.endpoint import Endpoint, Speech
+from whybox_server.serving.remote.endpoint import Endpoint, Speech, gradient_endpoint
 from whybox_server.serving.remote.exchange import Described, RemoteProtocol
 from whybox_server.serving.remote.register import Register
 from whybox_server.serving.remote.sender import Sender
@@ -55,6 +55,4 @@ def _of_gradient(endpoint: Endpoint, sender: Sender, protocol: RemoteProtocol) -
     if not endpoint.gradient_model or endpoint.spec.gradient is None:
         return None
     output = endpoint.spec.gradient.output
-    return _described(
-        replace(endpoint, model=endpoint.gradient_model, output=output, inputs=()), sender, protocol
-    )
+    return _described(gradient_endpoint(endpoint, output), sender, protocol)

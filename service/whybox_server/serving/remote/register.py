@@ -11,7 +11,7 @@ from pathlib import Path
 from whybox_server.serving.remote.allowance import Allowance
 from whybox_server.serving.remote.endpoint import Endpoint
 from whybox_server.serving.remote.failure import called
-from whybox_server.serving.remote.manners import Manners, manners
+from whybox_server.serving.remote.manners import Manners, Tally, manners
 from whybox_server.serving.remote.runner import Room
 
 MOST_KNOWN = 1000  # of endpoints that callers declared; the operator's are never forgotten
@@ -43,6 +43,7 @@ class Register:
 
     folder: Path | None = None
     _known: OrderedDict[tuple[object, ...], Acquaintance] = field(default_factory=OrderedDict)
+    _forgotten: Tally = Tally()
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, endpoint: Endpoint) -> Acquaintance:
@@ -60,7 +61,13 @@ class Register:
     def _forget(self) -> None:
         foreign = [key for key in self._known if not key[0]]
         for key in foreign[: max(len(foreign) - MOST_KNOWN, 0)]:
-            del self._known[key]
+            self._forgotten += self._known.pop(key).manners.tally
+
+    def foreign(self) -> tuple[Tally, int]:
+        """What endpoints of callers were asked, all together, and how many of them fail again and again."""
+        with self._lock:
+            ours = [known.manners for key, known in self._known.items() if not key[0]]
+            return sum((one.tally for one in ours), self._forgotten), sum(one.breaker.open for one in ours)
 
     def _allowance(self, endpoint: Endpoint) -> Allowance:
         per_day = endpoint.limits.calls_per_day

@@ -34,7 +34,7 @@ Failure: TypeAlias = Refused | Unreachable | ModelOutputInvalid
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is known of a server. heard: it has answered. proven: it has answered rows, rightly."""
+    """What is known of a server. heard: it has answered. proven: this session's rows it has, and rightly."""
 
     heard: bool = False
     proven: bool = False

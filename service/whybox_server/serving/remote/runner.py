@@ -134,7 +134,7 @@ class RemoteRunner:
         """None if these were too many for one call: the next ones are to be fewer."""
         sent = len(next(iter(rows.values())))
         try:
-            return self._sender.run(lambda: self._asked.scores(rows, count), patience)
+            return self._sender.run(lambda: self._asked.scores(rows, count), patience, sent)
         except EndpointRefused as refused:
             if refused.details.get("status") != str(TOO_LARGE) or sent == 1:
                 raise

@@ -9,38 +9,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Self, TypeVar
 
-from whybox_server.core.errors import DeadlineExceeded, EndpointUnreachable, ModelOutputInvalid
+from whybox_server.core.errors import (
+    DeadlineExceeded,
+    EndpointUnreachable,
+    ModelOutputInvalid,
+    ReplyUnreadable,
+)
 from whybox_server.serving.lane import ENDLESS, Patience
 from whybox_server.serving.remote.exchange import Answer, Call, Exchange, Refused, Unreachable
 from whybox_server.serving.remote.failure import refused, unreachable
 from whybox_server.serving.remote.manners import Manners
-from whybox_server.serving.remote.retry import CROWDED, DOWN, Failure, wait_s, worth_repeating
+from whybox_server.serving.remote.retry import CROWDED, DOWN, Failure, Standing, wait_s, worth_repeating
 from whybox_server.serving.remote.transport import Transport
+from whybox_server.serving.remote.trial import LOOK_EVERY_S, Trial
 
 V = TypeVar("V")
 
-LOOK_EVERY_S = 0.05  # how soon it is noticed that nobody waits any more
 LONGEST_S = 60.0  # that somebody without a deadline waits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sender:
-    """Asks one endpoint over one transport. Thread-safe. timeout_s: of one call."""
+    """Asks one endpoint over one transport. Thread-safe. timeout_s: of one call. trial: of its session."""
 
     transport: Transport
     manners: Manners
     timeout_s: float
+    trial: Trial = field(default_factory=Trial)
 
     def over(self, transport: Transport) -> Self:
         """The same manners on another way to the same endpoint, such as for a caller's own headers."""
         return replace(self, transport=transport)
 
-    def run(self, start: Callable[[], Exchange[V]], patience: Patience = ENDLESS) -> V:
+    def run(self, start: Callable[[], Exchange[V]], patience: Patience = ENDLESS, rows: int = 0) -> V:
         """What an exchange comes to; `start` begins it afresh where its answers were not what was asked.
+
+        rows: that the model is asked by the exchange's one asking call, for `patience.asks` to hear.
 
         Raises EndpointRefused, EndpointUnreachable, EndpointBudgetSpent or DeadlineExceeded, and whatever
         the exchange or the transport raises on its own.
@@ -50,7 +58,7 @@ class Sender:
         begun = 0
         while True:
             begun += 1
-            conversation = Conversation(self, patience, again=begun > 1)
+            conversation = Conversation(self, patience, rows, again=begun > 1)
             try:
                 return conversation.hold(start())
             except ModelOutputInvalid as invalid:
@@ -60,13 +68,18 @@ class Sender:
 
 @dataclass(slots=True, eq=False)
 class Conversation:
-    """One exchange, held with a server. attempts: of its latest call; asks: it makes the model work."""
+    """One exchange, held with a server. attempts: of its latest call; asks: it makes the model work.
+
+    alone: it is the first of its session to do so.
+    """
 
     sender: Sender
     patience: Patience
+    rows: int
     again: bool  # the same exchange went wrong before
     attempts: int = 0
     asks: bool = False
+    alone: bool = False
 
     @property
     def manners(self) -> Manners:
@@ -84,21 +97,30 @@ class Conversation:
                 else:
                     call = exchange.send(answer)
         except StopIteration as done:
-            if self.asks:
-                self.manners.proven()
+            if self.alone:
+                self._trial_over(passed=True)
             value: V = done.value
             return value
+        except ModelOutputInvalid as invalid:
+            if not self.alone:
+                raise
+            unreadable = ReplyUnreadable(invalid.message, endpoint=self.manners.name)
+            self._trial_over(failure=unreadable)
+            raise unreadable from invalid
         except Refused as failure:
             raise refused(self.manners.name, failure, self.attempts) from failure
         except Unreachable as failure:
             raise unreachable(self.manners.name, failure, self.attempts) from failure
         finally:
             exchange.close()
+            if self.alone:
+                self._trial_over()
 
     def repeats(self, failure: Failure, attempts: int) -> bool:
         """Wait until it may be tried again; False if it should not be, or nobody would wait for it."""
         manners = self.manners
-        if not worth_repeating(failure, attempts, manners.standing):
+        standing = Standing(heard=manners.known, proven=self.sender.trial.passed)
+        if not worth_repeating(failure, attempts, standing):
             return False
         if not self._nap(wait_s(failure, attempts, manners.rng)):
             return False
@@ -110,7 +132,9 @@ class Conversation:
 
     def _answer(self, call: Call) -> Answer:
         """The answer to a call, which is made as often as it takes."""
-        self.asks = self.asks or call.asks
+        if call.asks and not self.asks:
+            self.asks = True
+            self._await_trial()
         self.attempts = 0
         if not self.again:
             self.manners.retries.earn()
@@ -132,8 +156,8 @@ class Conversation:
             if left_s <= 0 or not self.patience.wanted():
                 raise self._late("the deadline passed before it could be asked")
             if call.asks:
-                manners.allowance.take()
-            manners.count(calls=1, paid=int(call.asks))
+                self._pay()
+            manners.count(calls=1, paid=int(call.asks), rows=self.rows if call.asks else 0)
             try:
                 answer = self.sender.transport.exchange(call, min(self.sender.timeout_s, left_s))
             except Refused as failure:
@@ -145,6 +169,15 @@ class Conversation:
             manners.slots.faster(ticket)
         manners.heard(asked=call.asks, probed=probed)
         return answer
+
+    def _pay(self) -> None:
+        """Count a call and its rows. Raises what hinders it; then nothing is counted."""
+        self.manners.allowance.take()
+        try:
+            self.patience.asks(self.rows)
+        except BaseException:
+            self.manners.allowance.give_back()
+            raise
 
     def _was_refused(self, call: Call, failure: Refused, ticket: int) -> None:
         self.manners.count(refused=1)
@@ -159,11 +192,24 @@ class Conversation:
             self.manners.slots.slower(ticket)
         if call.asks and not failure.sent:
             self.manners.allowance.give_back()
-            self.manners.count(paid=-1)
+            self.patience.asks(-self.rows)
+            self.manners.count(paid=-1, rows=-self.rows)
         if call.asks:
             self.manners.failed(failure.text, down=True)
 
     # Waiting.
+
+    def _await_trial(self) -> None:
+        """Go alone if nobody of this session was answered yet, or wait for the one who does."""
+        patience = self.patience
+        found = self.sender.trial.enter(lambda: patience.wanted() and self.manners.clock() < patience.until)
+        if found is None:
+            raise self._late("the deadline passed while it answered its first rows")
+        self.alone = found
+
+    def _trial_over(self, *, passed: bool = False, failure: ReplyUnreadable | None = None) -> None:
+        self.alone = False
+        self.sender.trial.leave(passed=passed, failure=failure)
 
     def _await_breaker(self) -> bool:
         """True if this call is the one that finds out whether the server is back."""

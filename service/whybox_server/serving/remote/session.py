@@ -89,6 +89,7 @@ def digest_of(endpoint: Endpoint, described: Described) -> bytes:
         None if endpoint.credential is None else endpoint.credential.name,
         None if endpoint.json is None else asdict(endpoint.json),
         endpoint.gradient_model,
+        sorted(described.manner.items()),
         [[row.name, row.dtype.str, row.shape] for row in described.inputs],
     ]
     return hashlib.blake2b(json.dumps(said).encode(), digest_size=DIGEST_BYTES).digest()

@@ -196,7 +196,8 @@ def gelu(e: Emit, node: Node, dy: Value) -> Gradients:
     x = node.input
     if node.attr("approximate", "none") == "none":
         u = e.Mul(x, sqrt(1 / 2))  # F = (1 + erf u) / 2
-        twice = e.Add(e.Add(e.Erf(u), e.Mul(u, _bell(e, u))), 1.0)
+        tail = e.builder.made["Gelu", node.output] = e.Add(e.Erf(u), 1.0)
+        twice = e.Add(tail, e.Mul(u, _bell(e, u)))
     else:
         a = sqrt(2 / pi)  # F = (1 + tanh v) / 2, v = a x + a c x^3, x v' = 3 v - 2 a x
         v = e.Mul(x, e.Add(e.Mul(e.Mul(x, x), a * GELU_CUBIC), a))

@@ -13,6 +13,7 @@ from math import prod
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import numpy as np
 
 from whybox_server.core.errors import ModelOutputInvalid
@@ -29,6 +30,7 @@ COMMON = (
 MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,40}")
 SAMPLE = 256  # numbers that are written down to guess how long the others are
 SEPARATORS = (",", ":")
+NULL = b"null"
 
 
 def get(path: str) -> HttpCall:
@@ -47,16 +49,24 @@ def segments(*names: str) -> str:
 
 
 def encoded(value: Any) -> bytes:
-    """Compact; what is not ASCII is written out, so that a text has about the length of its UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=SEPARATORS).encode("utf-8", "surrogatepass")
+    """Compact; what is not ASCII is written out, so that a text has about the length of its UTF-8.
+
+    NaN and the infinities are written as JavaScript spells them, as Python's servers understand it.
+    """
+    try:
+        body = msgspec.json.encode(value)
+    except (UnicodeEncodeError, TypeError):  # half a surrogate pair; a text of numpy
+        return _as_python(value)
+    # msgspec, ten times as fast, writes NaN as null: wherever there may be one, Python's own decides.
+    return _as_python(value) if NULL in body else body
 
 
 def decoded(answer: Answer) -> Any:
     """What a reply says; bare NaN and Infinity are numbers. Raises ModelOutputInvalid if it is no JSON."""
     try:
-        return json.loads(answer.body)
-    except (ValueError, RecursionError) as error:
-        raise ModelOutputInvalid(f"the reply is no JSON but {_looks_like(answer)}") from error
+        return msgspec.json.decode(answer.body)
+    except (ValueError, RecursionError):
+        return _read_as_python(answer)
 
 
 def kind_of(value: Any) -> str:
@@ -82,6 +92,18 @@ def kind_of(value: Any) -> str:
 def bytes_per_row(described: Described, rows: Mapping[str, Array]) -> int:
     """About how many bytes of JSON one of these rows takes; for texts, the longest of them."""
     return sum(len(name) + 8 + _bytes_of(array) for name, array in rows.items())
+
+
+def _as_python(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=SEPARATORS).encode("utf-8", "surrogatepass")
+
+
+def _read_as_python(answer: Answer) -> Any:
+    """What msgspec refuses: NaN, numbers past all floats, half surrogate pairs, other encodings, and no JSON."""
+    try:
+        return json.loads(answer.body)
+    except (ValueError, RecursionError) as error:
+        raise ModelOutputInvalid(f"the reply is no JSON but {_looks_like(answer)}") from error
 
 
 def _bytes_of(array: Array) -> int:

@@ -6,6 +6,7 @@ decoding without a bound would all have to be taken away again.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,12 +23,11 @@ from whybox_server.serving.remote.transport.headers import Sent, headers_of
 from whybox_server.serving.remote.transport.lines import Lines
 from whybox_server.serving.remote.transport.patience import retry_after
 from whybox_server.serving.remote.transport.place import Place
+from whybox_server.serving.remote.transport.pool import IDLE_S, Pool
 from whybox_server.serving.remote.transport.said import MOST_BYTES, line, text_of
-from whybox_server.serving.remote.transport.stream import Backend, Countdown
+from whybox_server.serving.remote.transport.stream import Countdown, Stream
 from whybox_server.serving.remote.transport.tls import context_of, stamps_of
 
-# uvicorn, and with it most model servers in Python, closes idle connections after 5 s.
-IDLE_S = 4.0
 MOST_HEADER_BYTES = 32 << 10
 TOO_LARGE = 413
 WEB_PAGES = ("text/html", "application/xhtml+xml")
@@ -42,27 +42,20 @@ class HttpTransport:
     dialler: Dialler
     wallet: Wallet
     _countdown: Countdown = field(default_factory=Countdown)
-    _lines: Lines[httpcore.ConnectionPool] = field(
-        default_factory=lambda: Lines(httpcore.ConnectionPool.close)
-    )
+    _lines: Lines[Pool] = field(default_factory=lambda: Lines(Pool.close))
 
     def exchange(self, call: HttpCall, timeout_s: float, forwarded: Mapping[str, str]) -> Answer:
         """As `Transport.exchange`."""
         self._countdown.start(timeout_s)
-        target = self.place.target(call.path)
         sent = headers_of(self.endpoint, self.place, self.wallet, call.headers, forwarded)
-        url = httpcore.URL(
-            scheme=b"https" if self.place.tls else b"http",
-            host=self.place.host.encode(),
-            port=self.place.port,
-            target=target.encode(),
-        )
-        headers = {"host": sent.host, "accept-encoding": "gzip", **sent.headers}
-        fields = list(headers.items())
+        origin, target = self._origin, self.place.target(call.path).encode()
+        url = httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=target)
+        fields = list({"host": sent.host, "accept-encoding": "gzip", **sent.headers}.items())
         try:
             with (
-                self._lines.use(stamps_of(self.endpoint.tls), self._open, timeout_s) as pool,
-                pool.stream(call.method, url, headers=fields, content=call.body or None) as response,
+                self._lines.use(stamps_of(self.endpoint.tls), self._pool, timeout_s) as pool,
+                pool.use() as connection,
+                connection.stream(call.method, url, headers=fields, content=call.body or None) as response,
             ):
                 return self._answer(response, sent)
         except (httpcore.TimeoutException, TimeoutError):
@@ -76,14 +69,25 @@ class HttpTransport:
     def close(self) -> None:
         self._lines.drop()
 
-    def _open(self) -> httpcore.ConnectionPool:
-        return httpcore.ConnectionPool(
-            ssl_context=context_of(self.endpoint.tls) if self.place.tls else None,
-            max_connections=None,  # as many as there are callers, who count themselves
-            max_keepalive_connections=self.endpoint.limits.concurrency,
-            keepalive_expiry=IDLE_S,
-            network_backend=Backend(self.dialler, self.place, self.endpoint.trusted, self._countdown),
-        )
+    def _pool(self) -> Pool:
+        """Of connections that are as many as there are callers, who count themselves."""
+        context = context_of(self.endpoint.tls) if self.place.tls else None
+        if context is not None:
+            context.set_alpn_protocols(["http/1.1"])
+        return Pool(partial(self._connected, context), self.endpoint.limits.concurrency)
+
+    def _connected(self, context: ssl.SSLContext | None) -> httpcore.HTTP11Connection:
+        """A new connection. Raises EgressDenied, Unreachable and TimeoutError."""
+        sock = self.dialler.dial(self.place, self._countdown.left(), trusted=self.endpoint.trusted)
+        stream = Stream(sock, self._countdown, self.place.address)
+        if context is not None:
+            stream = stream.start_tls(context, self.place.host)
+        return httpcore.HTTP11Connection(self._origin, stream, keepalive_expiry=IDLE_S)
+
+    @property
+    def _origin(self) -> httpcore.Origin:
+        scheme = b"https" if self.place.tls else b"http"
+        return httpcore.Origin(scheme, self.place.host.encode(), self.place.port)
 
     def _answer(self, response: httpcore.Response, sent: Sent) -> Answer:
         headers = flat(response.headers)

@@ -1,4 +1,4 @@
-"""httpcore's way to the network: our own connections, and one deadline for a whole call.
+"""What httpcore reads and writes: a socket of ours, and one deadline for a whole call.
 
 httpcore's timeouts start again with every read, so that a server that sends a byte a second is never
 late. Here every read and write gets what is left of the call it belongs to.
@@ -10,7 +10,6 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -18,8 +17,8 @@ from typing import Any
 import httpcore
 
 from whybox_server.serving.remote.exchange import Unreachable
-from whybox_server.serving.remote.transport.dial import Dialler
-from whybox_server.serving.remote.transport.place import Place
+
+MOST_HELD = 1 << 16  # bytes: what is longer is not copied to join it to its head
 
 
 class Countdown(threading.local):
@@ -45,8 +44,11 @@ class Stream(httpcore.NetworkStream):
     sock: socket.socket
     countdown: Countdown
     address: str  # HOST:PORT, for errors
+    _held: bytes = b""  # written, and sent with what follows
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._held:
+            self.write(b"")
         try:
             self.sock.settimeout(self.countdown.left())
             return self.sock.recv(max_bytes)
@@ -56,6 +58,17 @@ class Stream(httpcore.NetworkStream):
             raise httpcore.ReadError(words_of(error)) from None
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send; but the first piece waits for the second, so that a head and its body travel together."""
+        held, self._held = self._held, b""
+        if buffer and not held and len(buffer) <= MOST_HELD:
+            self._held = buffer
+        elif len(buffer) <= MOST_HELD:
+            self._send(held + buffer)
+        else:
+            self._send(held)
+            self._send(buffer)
+
+    def _send(self, buffer: bytes) -> None:
         rest = memoryview(buffer)
         try:
             while rest:
@@ -95,32 +108,6 @@ class Stream(httpcore.NetworkStream):
         if info == "is_readable":
             return readable(self.sock)
         return self.sock if info == "socket" else None
-
-
-@dataclass(slots=True, eq=False)
-class Backend(httpcore.NetworkBackend):
-    """Connects to one place only, whatever it is asked for, and only as egress allows."""
-
-    dialler: Dialler
-    place: Place
-    trusted: bool
-    countdown: Countdown
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> Stream:
-        """Raises EgressDenied and Unreachable."""
-        try:
-            left = self.countdown.left()
-        except TimeoutError:
-            raise httpcore.ConnectTimeout from None
-        sock = self.dialler.dial(self.place, left, trusted=self.trusted)
-        return Stream(sock, self.countdown, self.place.address)
 
 
 def readable(sock: socket.socket) -> bool:

@@ -203,7 +203,8 @@ def requests(name: str, url: str) -> Any:
         case "ListModels" | "ListEndpoints":
             one = pages(made_of(name))
         case "Predict":
-            one = st.builds(model_pb2.PredictRequest, model=st.sampled_from(NAMES), inputs=inputs)
+            models = st.just(UPLOADED) | st.sampled_from(NAMES)
+            one = st.builds(model_pb2.PredictRequest, model=models, inputs=inputs)
         case "CreateEndpoint":
             model = st.sampled_from(["", "m"])
             ids = st.sampled_from(["new", "there", "", "a/b"])

@@ -121,7 +121,7 @@ def beginning(chunks: Iterable[bytes]) -> Iterable[bytes]:
             left -= len(chunk)
             if left <= 0:
                 return
-    except (TimeoutError, Broken, HeadTooLong):
+    except (TimeoutError, Broken):
         return
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from whybox_server.serving.remote.transport.stream import Broken, Stream
 
 MOST_HEAD_BYTES = 32 << 10
+MOST_READ_BYTES = 128 << 10  # of a head: what is longer is not waited for
 MOST_LINE_BYTES = 1 << 10  # before a chunk
 READ_BYTES = 1 << 16
 STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n\0]*)?")
@@ -62,7 +63,10 @@ class Wire:
         with suppress(Broken):
             self.stream.write("\r\n".join((*lines, "", "")).encode("ascii"), body)
         while True:
-            head = head_of(self._until(END + END, MOST_HEAD_BYTES))
+            raw = self._until(END + END, MOST_READ_BYTES)
+            if len(raw) > MOST_HEAD_BYTES:
+                raise HeadTooLong
+            head = head_of(raw)
             if head.status == SWITCHING:
                 raise Broken("it wants to speak something else than HTTP")
             if head.status >= INTERIM:
@@ -122,12 +126,12 @@ class Wire:
             yield piece
 
     def _until(self, end: bytes, most: int) -> bytes:
-        """What comes up to `end`, which included has at most `most` bytes. Raises HeadTooLong."""
+        """What comes up to `end`, which included has about `most` bytes. Raises Broken for more."""
         seen = 0
         while (at := self._come.find(end, max(0, seen - len(end)), most)) < 0:
             seen = len(self._come)
             if seen >= most:
-                raise HeadTooLong
+                raise Broken("its answer has a line or a head without an end")
             self._more()
         found = bytes(self._come[: at + len(end)])
         del self._come[: at + len(end)]

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test fast bench lint proto models node clean
+.PHONY: demo test fast peers bench lint proto models node clean
 
 demo: .venv/server  ## explain a photograph, a table's row, a text and a time series
 	$(BIN)/python tests/demo/demo.py
@@ -17,6 +17,9 @@ test: .venv/oracles node  ## the whole suite
 
 fast: .venv/dev  ## what takes seconds: no sockets of the whole service, no long statistics
 	$(BIN)/python -m pytest -n auto -m "not slow" tests/unit tests/contract tests/property tests/wire
+
+peers: .venv/dev  ## endpoints against MLServer and KServe; the first time it makes their environments
+	WHYBOX_PEERS=1 $(BIN)/python -m pytest tests/peers
 
 bench: .venv/bench  ## the speed table
 	$(BIN)/python -m tests.benchmarks

@@ -36,7 +36,7 @@ from whybox_server.serving.remote.trial import Trial
 
 LATENCY_S, ROWS, COLUMNS = 0.02, 1000, 12
 LIMITS = Limits(concurrency=8, rows_per_call=32, timeout_s=5.0)
-REPEATS = 5
+REPEATS = 15
 
 
 def rows() -> list[Row]:
@@ -115,7 +115,9 @@ def runner_to(url: str) -> tuple[Manners, RemoteRunner]:
     described = Described("json", (RowInfo(name, dtype, shape),), "", columns=2)
     asked = Asked(endpoint, PROTOCOLS[Speech.JSON], described, {name: shape}, {name: dtype}, 2)
     ours = manners(endpoint)
-    return ours, RemoteRunner(asked, Sender(way_to(endpoint), ours, LIMITS.timeout_s, Trial(passed=True)), Room.of(LIMITS))
+    return ours, RemoteRunner(
+        asked, Sender(way_to(endpoint), ours, LIMITS.timeout_s, Trial(passed=True)), Room.of(LIMITS)
+    )
 
 
 async def explain(cache: Cache, lane: Lane, pool: ThreadPoolExecutor, seed: int) -> None:

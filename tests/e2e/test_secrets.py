@@ -26,9 +26,9 @@ from tests.remote.tfserving import over_grpc
 import whybox
 from whybox.audit import Order, Table, audit
 
-FROM_FILE = "f7c1Kz-in/a+file=9Qx2"
-FROM_ENVIRONMENT = "e5b8Wm-in-the-environment-4Ty7"
-OF_THE_CALLER = "c3d9Rv-of-the-caller-6Hn1"
+FROM_FILE = "f7c1Kz-q/Vb0+pLw3=9Qx2"
+FROM_ENVIRONMENT = "e5b8Wm-Jd62sGh1-kXr0-4Ty7"
+OF_THE_CALLER = "c3d9Rv-Zt85nMy4-uPq7-6Hn1"
 SECRETS = (FROM_FILE, FROM_ENVIRONMENT, OF_THE_CALLER)
 PIECE = 12  # characters: so long a piece of a secret is one
 ROW = np.array([0.3, -0.2, 0.5], np.float32)
@@ -61,7 +61,7 @@ class Heard:
 
 
 def declaration(peer: Peer, grpc_url: str) -> dict[str, object]:
-    """Every behaviour with each credential, a server that speaks gRPC, and one that only seems to."""
+    """Every behaviour with each credential, a server that speaks gRPC, and one that is not there."""
 
     def by_json(behaviour: str, credential: str, **limits: float) -> dict[str, object]:
         return {
@@ -82,11 +82,11 @@ def declaration(peer: Peer, grpc_url: str) -> dict[str, object]:
     }
     grpc = {"model": "scores", "spec": SPEC, "credential": "environment", "forward": ["x-user-token"]}
     endpoints |= {
-        "spent": by_json("honest", "file", calls_per_day=1, rows_per_call=2),
+        "spent": {**by_json("honest", "file", calls_per_day=1, rows_per_call=2), "revision": "2"},
         "missing": by_json("honest", "missing"),
         "unset": by_json("honest", "unset"),
         "grpc": {**grpc, "url": grpc_url, "protocol": "tfserving-grpc"},
-        "no-grpc": {**grpc, "url": f"grpc://127.0.0.1:{peer.port}", "protocol": "oip-grpc"},
+        "no-grpc": {**grpc, "url": f"grpc://127.0.0.1:{free_port()}", "protocol": "oip-grpc"},
     }
     credentials = {
         "file": {"file": "key.txt"},

@@ -12,7 +12,7 @@ import pytest
 from whybox_server.core.errors import MethodUnsupported
 from whybox_server.core.query import Want
 from whybox_server.core.rows import Samples
-from whybox_server.core.spec import ModelSpec, ScoreKind
+from whybox_server.core.spec import GradientOutput, ModelSpec, ScoreKind
 from whybox_server.core.target import Link, Space
 from whybox_server.serving.lane import Lane, Mode, Slice
 from whybox_server.serving.onnx import meaning
@@ -120,6 +120,21 @@ def test_answers_of_a_version_that_nobody_names_are_kept_for_a_minute(
 ) -> None:
     """That the server says a version today does not pin the one of tomorrow."""
     assert lane(model(endpoint)).ttl_s == ttl_s
+
+
+@pytest.mark.parametrize(("version", "revision", "ttl_s"), [("1", "", UNPINNED_TTL_S), ("", "r", None)])
+def test_a_version_of_the_model_is_none_of_its_gradient(version: str, revision: str, ttl_s: float | None) -> None:
+    """A revision is the operator's word for all that is served. The gradient's own version parts names."""
+    told = GradientOutput(output="g", seed="s")
+    endpoint = replace(ENDPOINT, version=version, revision=revision, gradient_model="slope")
+    digests = set()
+    for served in ("1", "2"):
+        found = model(endpoint, spec=ModelSpec(gradient=told, labels=("a", "b")))
+        inputs = (*DESCRIBED.inputs, RowInfo("s", np.dtype(np.float32), (2,)))
+        found.session.gradient = replace(DESCRIBED, inputs=inputs, output="g", version=served)
+        assert found.lane(Want.GRADIENT, Mode.FAST, X, outputs=2).ttl_s == ttl_s
+        digests.add(found.digest)
+    assert len(digests) == 2
 
 
 def test_a_lane_is_remote_not_padded_and_as_long_as_the_limits() -> None:

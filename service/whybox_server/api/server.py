@@ -12,13 +12,14 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from whybox.v1 import explain_pb2, model_pb2
+from whybox.v1 import endpoint_pb2, explain_pb2, model_pb2
 
 SERVICES = tuple(
     file.services_by_name[name].full_name
     for file, name in (
         (explain_pb2.DESCRIPTOR, "ExplanationService"),
         (model_pb2.DESCRIPTOR, "ModelService"),
+        (endpoint_pb2.DESCRIPTOR, "EndpointService"),
     )
 )
 # More calls than admission takes, so that refusals come from us, with details.

@@ -12,6 +12,7 @@ status codes in one table. Whatever is not a `WhyboxError` is a defect of ours.
     ├── UploadBroken
     ├── ModelFailed         the model raised, on these rows
     ├── ModelOutputInvalid  NaN, wrong number of rows
+    │   └── ReplyUnreadable  of an endpoint that has never answered as declared
     ├── EndpointUnreachable / EndpointRefused / EgressDenied / EndpointBudgetSpent
     ├── BudgetSpent         thrown into a method; it may answer with what it has
     ├── Overloaded / TooLarge / Draining / DeadlineExceeded

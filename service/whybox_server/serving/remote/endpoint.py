@@ -139,6 +139,6 @@ class Endpoint:
     gradient_model: str = ""  # of the same server: what `whybox differentiate` wrote, under this name
 
 
-def gradient_endpoint(endpoint: Endpoint, output: str) -> Endpoint:
+def gradient_endpoint(endpoint: Endpoint, output: str = "") -> Endpoint:
     """The model that says gradients, at the same server: its versions and inputs are its own."""
     return replace(endpoint, model=endpoint.gradient_model, version="", output=output, inputs=())

@@ -65,17 +65,19 @@ def lane_of(
         raise MethodUnsupported(f"values inside it cannot be read: {NO_GRAPH}")
     fingerprint = fingerprint_of(session, reading, shapes, want, mode, probe)
     runner: Remembering | GradientRunner
+    endpoint = session.endpoint
     if want is Want.SCORES:
         runner = remembering_runner(session, reading, shapes)
     else:
         runner = gradient_runner(session, reading, shapes, probe, outputs)
+        endpoint = gradient_endpoint(endpoint)
     return Lane(
         fingerprint,
         runner,
         runner.most_rows,
         answers=("scores",) if want is Want.SCORES else ("scores", "gradient"),
         remote=True,
-        ttl_s=None if pinned(session.endpoint) else UNPINNED_TTL_S,
+        ttl_s=None if pinned(endpoint) else UNPINNED_TTL_S,
         apart=hidden({name: value for name, value in reading.headers.items() if name in NUMBERING}),
     )
 

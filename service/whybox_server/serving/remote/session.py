@@ -52,7 +52,7 @@ class Session:
     @property
     def digest(self) -> str:
         """Over all that is known of what is served there."""
-        return f"endpoint-{digest_of(self.endpoint, self.described).hex()}"
+        return f"endpoint-{digest_of(self.endpoint, self.described, self.gradient).hex()}"
 
     def runner(self, key: Hashable, make: Callable[[], R]) -> R:
         """The runner under this key; the same one every time, since threads belong to it."""
@@ -76,7 +76,7 @@ def pinned(endpoint: Endpoint) -> bool:
     return bool(endpoint.version or endpoint.revision)
 
 
-def digest_of(endpoint: Endpoint, described: Described) -> bytes:
+def digest_of(endpoint: Endpoint, described: Described, gradient: Described | None = None) -> bytes:
     """Changes with whatever answers depend on: where, what, which version, and how it is asked."""
     said = [
         endpoint.url,
@@ -89,6 +89,7 @@ def digest_of(endpoint: Endpoint, described: Described) -> bytes:
         None if endpoint.credential is None else endpoint.credential.name,
         None if endpoint.json is None else asdict(endpoint.json),
         endpoint.gradient_model,
+        None if gradient is None else [gradient.version, gradient.output, sorted(gradient.manner.items())],
         sorted(described.manner.items()),
         [[row.name, row.dtype.str, row.shape] for row in described.inputs],
     ]

@@ -1,4 +1,8 @@
-"""Carries calls over HTTP/1.1: no redirects, no proxies, no cookies, and caps on everything that comes back."""
+"""Carries calls over HTTP/1.1: no redirects, no proxies, no cookies, and caps on everything that comes back.
+
+It stands on httpcore rather than on httpx: of what httpx adds, redirects, proxy variables, cookies and
+decoding without a bound would all have to be taken away again.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+
+import httpcore
 
 from whybox_server.serving.remote.endpoint import Endpoint
 from whybox_server.serving.remote.exchange import Answer, HttpCall, Refused, Unreachable
@@ -17,12 +23,12 @@ from whybox_server.serving.remote.transport.headers import Sent, headers_of
 from whybox_server.serving.remote.transport.lines import Lines
 from whybox_server.serving.remote.transport.patience import retry_after
 from whybox_server.serving.remote.transport.place import Place
-from whybox_server.serving.remote.transport.pool import Pool
+from whybox_server.serving.remote.transport.pool import IDLE_S, Pool
 from whybox_server.serving.remote.transport.said import MOST_BYTES, line, text_of
-from whybox_server.serving.remote.transport.stream import Broken, Countdown, Stream
+from whybox_server.serving.remote.transport.stream import Countdown, Stream
 from whybox_server.serving.remote.transport.tls import context_of, stamps_of
-from whybox_server.serving.remote.transport.wire import MOST_HEAD_BYTES, Head, HeadTooLong, Wire, length_of
 
+MOST_HEADER_BYTES = 32 << 10
 TOO_LARGE = 413
 WEB_PAGES = ("text/html", "application/xhtml+xml")
 
@@ -42,21 +48,20 @@ class HttpTransport:
         """As `Transport.exchange`."""
         self._countdown.start(timeout_s)
         sent = headers_of(self.endpoint, self.place, self.wallet, call.headers, forwarded)
-        target = self.place.target(call.path)
+        origin, target = self._origin, self.place.target(call.path).encode()
+        url = httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=target)
         fields = list({"host": sent.host, "accept-encoding": "gzip", **sent.headers}.items())
         try:
             with (
                 self._lines.use(stamps_of(self.endpoint.tls), self._pool, timeout_s) as pool,
-                pool.use() as wire,
+                pool.use() as connection,
+                connection.stream(call.method, url, headers=fields, content=call.body or None) as response,
             ):
-                head = wire.ask(call.method, target, fields, call.body)
-                return self._answer(head, wire.body(head), sent)
-        except TimeoutError:
+                return self._answer(response, sent)
+        except (httpcore.TimeoutException, TimeoutError):
             text = f"{self.place.address}: no whole answer in time"
             raise Unreachable(text, self.place.address, late=True) from None
-        except HeadTooLong:
-            raise Refused(TOO_LARGE, f"its headers are longer than {MOST_HEAD_BYTES} bytes") from None
-        except Broken as error:
+        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
             reason = line(str(error), partial(self.wallet.redacted, more=sent.secrets))
             text = f"{self.place.address}: {reason or 'the connection broke'}"
             raise Unreachable(text, self.place.address) from None
@@ -71,48 +76,58 @@ class HttpTransport:
             context.set_alpn_protocols(["http/1.1"])
         return Pool(partial(self._connected, context), self.endpoint.limits.concurrency)
 
-    def _connected(self, context: ssl.SSLContext | None) -> Wire:
+    def _connected(self, context: ssl.SSLContext | None) -> httpcore.HTTP11Connection:
         """A new connection. Raises EgressDenied, Unreachable and TimeoutError."""
         sock = self.dialler.dial(self.place, self._countdown.left(), trusted=self.endpoint.trusted)
         stream = Stream(sock, self._countdown, self.place.address)
-        return Wire(stream if context is None else stream.start_tls(context, self.place.host))
+        if context is not None:
+            stream = stream.start_tls(context, self.place.host)
+        return httpcore.HTTP11Connection(self._origin, stream, keepalive_expiry=IDLE_S)
 
-    def _answer(self, head: Head, body: Iterable[bytes], sent: Sent) -> Answer:
-        headers = head.headers
-        if not 200 <= head.status < 300:
-            raise refused(head, body, partial(self.wallet.redacted, more=sent.secrets))
+    @property
+    def _origin(self) -> httpcore.Origin:
+        scheme = b"https" if self.place.tls else b"http"
+        return httpcore.Origin(scheme, self.place.host.encode(), self.place.port)
+
+    def _answer(self, response: httpcore.Response, sent: Sent) -> Answer:
+        headers = flat(response.headers)
+        redacted = partial(self.wallet.redacted, more=sent.secrets)
+        if not 200 <= response.status < 300:
+            raise refused(response, headers, redacted)
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind in WEB_PAGES:
             text = f"a web page ({kind}) in place of an answer: is this the model's own address?"
-            raise Refused(head.status, text)
+            raise Refused(response.status, text)
         cap = self.endpoint.limits.reply_bytes
-        if length_of(head) > cap:
+        if length_of(headers) > cap:
             raise too_large(cap)
         try:
-            whole = read_body(body, headers.get("content-encoding", ""), cap)
+            body = read_body(response.iter_stream(), headers.get("content-encoding", ""), cap)
         except Overflow:
             raise too_large(cap) from None
         except Undecodable as error:
-            raise Refused(head.status, f"a reply that cannot be read: {error}") from None
-        return Answer(whole, headers, head.status)
+            raise Refused(response.status, f"a reply that cannot be read: {error}") from None
+        return Answer(body, headers, response.status)
 
 
-def refused(head: Head, body: Iterable[bytes], redacted: Callable[[str], str]) -> Refused:
+def refused(
+    response: httpcore.Response, headers: Mapping[str, str], redacted: Callable[[str], str]
+) -> Refused:
     """What the error of a server says."""
-    status, headers = head.status, head.headers
+    status = response.status
     if 300 <= status < 400:
         text = "it redirects, which is not followed; declare the address that it redirects to"
         return Refused(status, text)
     wait = headers.get("retry-after")
     after = None if wait is None else retry_after(wait, datetime.now(UTC))
     try:
-        said = read_body(beginning(body), headers.get("content-encoding", ""), MOST_BYTES)
+        body = read_body(head(response.iter_stream()), headers.get("content-encoding", ""), MOST_BYTES)
     except (Overflow, Undecodable):
-        said = b""
-    return Refused(status, text_of(said, headers.get("content-type", ""), redacted), after)
+        body = b""
+    return Refused(status, text_of(body, headers.get("content-type", ""), redacted), after)
 
 
-def beginning(chunks: Iterable[bytes]) -> Iterable[bytes]:
+def head(chunks: Iterable[bytes]) -> Iterable[bytes]:
     """As much of an error as anybody reads; one that goes on, or breaks off, is none the worse for it."""
     left = MOST_BYTES
     try:
@@ -121,8 +136,30 @@ def beginning(chunks: Iterable[bytes]) -> Iterable[bytes]:
             left -= len(chunk)
             if left <= 0:
                 return
-    except (TimeoutError, Broken):
+    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError):
         return
+
+
+def flat(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by lower-case name; those that come again are joined by commas.
+
+    Raises Refused for more than 32 KiB of them.
+    """
+    found: dict[str, str] = {}
+    size = 0
+    for raw_name, raw_value in headers:
+        size += len(raw_name) + len(raw_value)
+        if size > MOST_HEADER_BYTES:
+            raise Refused(TOO_LARGE, f"its headers are longer than {MOST_HEADER_BYTES} bytes")
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
+
+
+def length_of(headers: Mapping[str, str]) -> int:
+    """Content-Length, 0 if there is none; h11 has made sure that it is one number."""
+    text = headers.get("content-length", "")
+    return int(text) if text.isdigit() else 0
 
 
 def too_large(cap: int) -> Refused:

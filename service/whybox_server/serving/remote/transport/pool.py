@@ -1,4 +1,7 @@
-"""Connections that are kept between calls: taken one at a time, given back, and forgotten when they are stale."""
+"""Connections that are kept between calls: taken one at a time, given back, and forgotten when they are stale.
+
+httpcore has a pool, too, which looks at all of its connections twice a call; here a call pays for its own.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 
-from whybox_server.serving.remote.transport.stream import readable
-from whybox_server.serving.remote.transport.wire import Wire
+import httpcore
 
 # uvicorn, and with it most model servers in Python, closes idle connections after 5 s.
 IDLE_S = 4.0
@@ -20,14 +22,14 @@ IDLE_S = 4.0
 class Pool:
     """Idle connections to one place, `most` of them. Thread-safe. open: makes another one."""
 
-    open: Callable[[], Wire]
+    open: Callable[[], httpcore.HTTP11Connection]
     most: int
-    _idle: deque[tuple[float, Wire]] = field(default_factory=deque)  # since when
+    _idle: deque[tuple[float, httpcore.HTTP11Connection]] = field(default_factory=deque)  # since when
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _closed: bool = False
 
     @contextmanager
-    def use(self) -> Iterator[Wire]:
+    def use(self) -> Iterator[httpcore.HTTP11Connection]:
         """A connection for one call; kept afterwards if the call went to its end. Raises what `open` does."""
         connection = self._taken() or self.open()
         try:
@@ -43,7 +45,7 @@ class Pool:
         for _, connection in idle:
             connection.close()
 
-    def _taken(self) -> Wire | None:
+    def _taken(self) -> httpcore.HTTP11Connection | None:
         """The one used last, which is the likeliest to live; None if there is none."""
         self._forget()
         while True:
@@ -51,13 +53,13 @@ class Pool:
                 if not self._idle:
                     return None
                 _, connection = self._idle.pop()
-            if not readable(connection.stream.sock):
+            if not connection.has_expired():  # the server may have closed it
                 return connection
             connection.close()
 
-    def _keep(self, connection: Wire) -> None:
+    def _keep(self, connection: httpcore.HTTP11Connection) -> None:
         with self._lock:
-            kept = connection.reusable and not self._closed and len(self._idle) < self.most
+            kept = connection.is_idle() and not self._closed and len(self._idle) < self.most
             if kept:
                 self._idle.append((monotonic(), connection))
         if not kept:

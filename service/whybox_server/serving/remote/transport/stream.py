@@ -1,6 +1,6 @@
-"""A connected socket and one deadline for a whole call.
+"""What httpcore reads and writes: a socket of ours, and one deadline for a whole call.
 
-Timeouts of a socket start again with every read, so that a server that sends a byte a second is never
+httpcore's timeouts start again with every read, so that a server that sends a byte a second is never
 late. Here every read and write gets what is left of the call it belongs to.
 """
 
@@ -12,10 +12,13 @@ import ssl
 import threading
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
+
+import httpcore
 
 from whybox_server.serving.remote.exchange import Unreachable
 
-MOST_JOINED = 1 << 16  # bytes of a body: what is longer is not copied to join it to its head
+MOST_HELD = 1 << 16  # bytes: what is longer is not copied to join it to its head
 
 
 class Countdown(threading.local):
@@ -34,55 +37,58 @@ class Countdown(threading.local):
         return left
 
 
-class Broken(Exception):
-    """The connection is over, or what came on it is no answer; the text says why, or nothing."""
-
-
 @dataclass(slots=True, eq=False)
-class Stream:
+class Stream(httpcore.NetworkStream):
     """A connected socket, plain or encrypted."""
 
     sock: socket.socket
     countdown: Countdown
     address: str  # HOST:PORT, for errors
+    _held: bytes = b""  # written, and sent with what follows
 
-    def read(self, most: int) -> bytes:
-        """What has come, `most` bytes of it; b"" at the end. Raises Broken and TimeoutError."""
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._held:
+            self.write(b"")
         try:
             self.sock.settimeout(self.countdown.left())
-            return self.sock.recv(most)
+            return self.sock.recv(max_bytes)
         except TimeoutError:
-            raise
+            raise httpcore.ReadTimeout from None
         except OSError as error:
-            raise Broken(words_of(error)) from None
+            raise httpcore.ReadError(words_of(error)) from None
 
-    def write(self, head: bytes, body: bytes) -> None:
-        """Send both, in one piece if that costs no large copy. Raises Broken and TimeoutError."""
-        if len(body) <= MOST_JOINED:
-            self._send(head + body)
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send; but the first piece waits for the second, so that a head and its body travel together."""
+        held, self._held = self._held, b""
+        if buffer and not held and len(buffer) <= MOST_HELD:
+            self._held = buffer
+        elif len(buffer) <= MOST_HELD:
+            self._send(held + buffer)
         else:
-            self._send(head)
-            self._send(body)
+            self._send(held)
+            self._send(buffer)
 
-    def _send(self, piece: bytes) -> None:
-        rest = memoryview(piece)
+    def _send(self, buffer: bytes) -> None:
+        rest = memoryview(buffer)
         try:
             while rest:
                 self.sock.settimeout(self.countdown.left())
                 rest = rest[self.sock.send(rest) :]
         except TimeoutError:
-            raise
+            raise httpcore.WriteTimeout from None
         except OSError as error:
-            raise Broken(words_of(error)) from None
+            raise httpcore.WriteError(words_of(error)) from None
 
     def close(self) -> None:
         self.sock.close()
 
-    def start_tls(self, context: ssl.SSLContext, host: str) -> Stream:
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> Stream:
         """Raises Unreachable: whoever is there, it is not the server that was meant, or not in time."""
         try:
             self.sock.settimeout(self.countdown.left())
-            inner = context.wrap_socket(self.sock, server_hostname=host)
+            inner = ssl_context.wrap_socket(self.sock, server_hostname=server_hostname)
         except ssl.SSLCertVerificationError as error:
             self.close()
             text = f"{self.address}: its certificate is not trusted: {error.verify_message}"
@@ -97,9 +103,14 @@ class Stream:
             raise Unreachable(text, self.address, sent=False) from None
         return Stream(inner, self.countdown, self.address)
 
+    def get_extra_info(self, info: str) -> Any:
+        """is_readable: an idle connection that has something to say is one that was closed."""
+        if info == "is_readable":
+            return readable(self.sock)
+        return self.sock if info == "socket" else None
+
 
 def readable(sock: socket.socket) -> bool:
-    """An idle connection that has something to say is one that was closed."""
     if sock.fileno() < 0:
         return True
     watch = select.poll()

@@ -32,6 +32,7 @@ SPEC = {
     "labels": ["no", "maybe", "yes"],
     "score": "probability",
 }
+CALLS_AT_ONCE = 8  # what an endpoint is asked by default
 OPTIONS = {"protocol": "kserve-v1", "model": "m", "inputs": {"x": [4]}, "rows_per_call": 8}
 WAIT_S = 60
 
@@ -117,8 +118,10 @@ def test_a_killed_audit_goes_on_and_pays_again_only_for_what_was_never_answered(
     assert main([*flags(model, data, out), "--resume"]) == 0
     assert {row for row, times in model.rows.items() if times > 1} == unanswered
     assert max(model.rows.values()) == 2
+    # Rows are counted before their call leaves, so that a kill in between counts some that were never asked.
     with closing(sqlite3.connect(out / "answers.sqlite")) as file:
-        assert file.execute("SELECT rows FROM asked").fetchone() == (model.asked,)
+        (counted,) = file.execute("SELECT rows FROM asked").fetchone()
+    assert model.asked <= counted <= model.asked + CALLS_AT_ONCE * OPTIONS["rows_per_call"]
     run(model, data, tmp_path / "whole")
     killed, whole = found(out), found(tmp_path / "whole")
     assert {item: case.values for item, case in killed.items()} == {

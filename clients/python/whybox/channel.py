@@ -42,15 +42,15 @@ SERVICE_CONFIG = {
 
 
 def channel_options(extra: Options) -> list[tuple[str, Any]]:
-    """Channel arguments; the caller's own come last and win."""
-    return [
+    """Channel arguments; the caller's own go before ours."""
+    ours: list[tuple[str, Any]] = [
         ("grpc.max_receive_message_length", RECEIVE_BYTES),
         ("grpc.max_send_message_length", -1),  # the server knows its own limit, and says it
         ("grpc.enable_retries", 1),
         ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
         ("grpc.lb_policy_name", "round_robin"),  # over all addresses of a name: a headless Service's replicas
-        *extra,
     ]
+    return list({**dict(ours), **dict(extra)}.items())  # gRPC does not say which of two equal names counts
 
 
 def channel_credentials(

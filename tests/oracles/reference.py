@@ -12,30 +12,11 @@ from onnx import ModelProto
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 from onnx.reference.ops import op_pad
-from scipy import special
 from tests.oracles.norms import NORMS
 from tests.oracles.recurrent import RECURRENT
 from tests.oracles.windows import WINDOWS
 
-
-class Erf(OpRun):
-    """That of onnx 1.23 rounds to float32."""
-
-    op_domain = ""
-
-    def _run(self, x):
-        return (special.erf(x).astype(x.dtype),)
-
-
-class Gelu(OpRun):
-    """Its body in onnx would use the Erf of onnx."""
-
-    op_domain = ""
-
-    def _run(self, x, approximate=None):
-        if approximate == "tanh":
-            return (x * 0.5 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),)
-        return (x * 0.5 * (1 + special.erf(x / np.sqrt(2))),)
+from whybox_server.graph.double import Erf, Gelu
 
 
 class Pad(op_pad.Pad_18):

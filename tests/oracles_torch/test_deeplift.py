@@ -21,9 +21,10 @@ from tests.oracles_torch.families import CLASSES, FAMILIES, inputs
 from tests.oracles_torch.quiet import quiet
 from torch import Tensor, nn
 
+from whybox_server.core.rows_probed import REFERENCE
 from whybox_server.graph.gradient import RESULT, SEED, differentiate
 from whybox_server.graph.gradient.tables.deeplift import DEEPLIFT
-from whybox_server.graph.gradient.twin import REFERENCE, REFERENCE_SCORE
+from whybox_server.graph.gradient.twin import REFERENCE_SCORE
 
 EXPORTER = dict(EXPORTS)  # the last one listed: legacy but for ViT
 PICTURES = [name for name, family in FAMILIES.items() if not family.words]

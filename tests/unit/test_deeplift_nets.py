@@ -12,9 +12,10 @@ from tests.models.nets import attention, cnn, embedded, mlp, net, normal
 from tests.models.runtime import single
 from tests.oracles.reference import run
 
+from whybox_server.core.rows_probed import REFERENCE
 from whybox_server.graph.gradient import RESULT, SEED, differentiate
 from whybox_server.graph.gradient.tables.deeplift import DEEPLIFT, RULE_NAMES
-from whybox_server.graph.gradient.twin import REFERENCE, REFERENCE_SCORE
+from whybox_server.graph.gradient.twin import REFERENCE_SCORE
 
 
 def gated(dtype: type = np.float64) -> ModelProto:

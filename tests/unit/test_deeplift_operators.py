@@ -14,10 +14,11 @@ from tests.models.runtime import single
 from tests.oracles.reference import run
 
 from whybox_server.core.errors import MethodUnsupported
+from whybox_server.core.rows_probed import REFERENCE
 from whybox_server.graph.gradient import RESULT, SEED, differentiate
 from whybox_server.graph.gradient.tables.deeplift import DEEPLIFT
 from whybox_server.graph.gradient.tables.deeplift.composite import APPROXIMATE, TABLE
-from whybox_server.graph.gradient.twin import REFERENCE, REFERENCE_SCORE
+from whybox_server.graph.gradient.twin import REFERENCE_SCORE
 
 QUADRATURE = {"GlobalLpPool", "LRN", "LpPool", "ReduceProd"}
 

@@ -11,10 +11,11 @@ from tests.oracles.deeplift import score as slow_score
 from tests.oracles.reference import run
 
 from whybox_server.core.errors import InvalidRequest
+from whybox_server.core.rows_probed import REFERENCE
 from whybox_server.graph.gradient import RESULT, SEED, differentiate
 from whybox_server.graph.gradient.tables import composite
 from whybox_server.graph.gradient.tables.deeplift import DEEPLIFT, RULE_NAMES
-from whybox_server.graph.gradient.twin import REFERENCE, REFERENCE_SCORE
+from whybox_server.graph.gradient.twin import REFERENCE_SCORE
 
 rules = pytest.mark.parametrize("rule", RULE_NAMES)
 

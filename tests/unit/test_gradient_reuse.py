@@ -11,6 +11,7 @@ from tests.models.nets import net, normal
 from tests.models.runtime import single
 from tests.oracles.reference import run
 
+from whybox_server.core.rows_probed import REFERENCE
 from whybox_server.graph.gradient import RESULT, SEED, differentiate
 from whybox_server.graph.gradient.emit import Emit
 from whybox_server.graph.gradient.facts import Value
@@ -19,7 +20,7 @@ from whybox_server.graph.gradient.rules import GRADIENT
 from whybox_server.graph.gradient.table import Composite, Gradients
 from whybox_server.graph.gradient.tables.deeplift import DEEPLIFT
 from whybox_server.graph.gradient.tables.deeplift.difference import with_values
-from whybox_server.graph.gradient.twin import REFERENCE, REFERENCE_SCORE
+from whybox_server.graph.gradient.twin import REFERENCE_SCORE
 
 TWO = "m = MatMul(x, w) z = Add({}) a = Gelu(z) n = MatMul(a, v) c = Add(n, d) y = Gelu(c)"
 WEIGHTS = {"w": normal(5, 6), "b": normal(6), "v": normal(6, 3), "d": normal(3)}

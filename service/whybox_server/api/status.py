@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
@@ -34,7 +33,6 @@ CODES: dict[Reason, int] = {
     Reason.ENDPOINT_BUDGET_SPENT: code_pb2.RESOURCE_EXHAUSTED,
 }
 
-GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def to_status(error: WhyboxError, request_id: str) -> status_pb2.Status:

@@ -14,18 +14,19 @@ from onnx import ModelProto, helper
 from whybox_server.core.probe import Probe
 from whybox_server.core.rows_probed import REFERENCE, SEED
 from whybox_server.graph.enter import entered
-from whybox_server.graph.gradient.differentiate import differentiate
+from whybox_server.graph.gradient.differentiate import LARGEST, RESULT, differentiate
 from whybox_server.graph.gradient.facts import Value
 from whybox_server.graph.gradient.notes import notes_of
 from whybox_server.graph.gradient.tables import composite
+from whybox_server.graph.gradient.twin import REFERENCE_SCORE
 from whybox_server.graph.head import Head, with_head
 from whybox_server.graph.walk import real_inputs
 
 # Fields of `Reply`, and what the names of their outputs contain.
 ANSWERS = {
-    "gradient": "whybox_gradient",
-    "largest": "whybox_largest",
-    "reference_scores": "whybox_reference_score",
+    "gradient": RESULT,
+    "largest": LARGEST,
+    "reference_scores": REFERENCE_SCORE,
 }
 
 

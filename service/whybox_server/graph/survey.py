@@ -6,7 +6,7 @@ for a large model as for a small one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from onnx import ModelProto, NodeProto
@@ -14,10 +14,10 @@ from onnx import ModelProto, NodeProto
 from whybox_server.core.errors import InvalidRequest, MethodUnsupported
 from whybox_server.core.probe import Site
 from whybox_server.graph.gradient.check import ALTERNATIVES, REMEDY, requires, unconnected
+from whybox_server.graph.gradient.differentiate import PLAIN
 from whybox_server.graph.gradient.facts import Facts, Value
 from whybox_server.graph.gradient.normalise import normalise
-from whybox_server.graph.gradient.path import between, differentiable, path, version_of
-from whybox_server.graph.gradient.table import GRADIENT, PIECEWISE_CONSTANT, Composite
+from whybox_server.graph.gradient.path import between, differentiable, known_to, path
 from whybox_server.graph.maps import POOLS, channel_axes
 from whybox_server.graph.walk import producers, reads
 
@@ -70,7 +70,7 @@ class Survey:
         try:
             at = self.explained(main).name
             way = path(self.nodes, self.facts, self.scores, at, self.opset)
-            requires(way, self.nodes, self.facts, Composite(GRADIENT))
+            requires(way, self.nodes, self.facts, PLAIN)
         except MethodUnsupported as error:
             return str(error)
         except InvalidRequest:  # one of several inputs must be named, which a caller can do
@@ -139,13 +139,9 @@ class Survey:
         return True
 
 
-def survey(model: ModelProto, scores: Value, keep: Collection[Value] = (), *, batched: bool) -> Survey:
+def survey(model: ModelProto, scores: Value, *, batched: bool) -> Survey:
     """Raises MethodUnsupported for a graph that cannot be normalised."""
-
-    def known(node: NodeProto, opset: int) -> bool:
-        return node.op_type in PIECEWISE_CONSTANT or (node.op_type, version_of(node, opset)) in GRADIENT
-
-    normal = normalise(model, {scores, *keep}, known)
+    normal = normalise(model, {scores}, known_to(PLAIN))
     graph = normal.model.graph
     names = frozenset({*producers(model.graph), *normal.inputs})
     return Survey(tuple(graph.node), Facts.of(graph), normal.inputs, scores, names, batched, normal.opset)

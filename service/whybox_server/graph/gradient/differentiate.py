@@ -11,21 +11,21 @@ from difflib import get_close_matches
 from onnx import ModelProto, NodeProto, ValueInfoProto, helper
 
 from whybox_server.core.errors import InvalidRequest
+from whybox_server.core.rows_probed import SEED
 from whybox_server.graph.gradient.check import ensures, requires
 from whybox_server.graph.gradient.emit import Builder
 from whybox_server.graph.gradient.facts import FLOATING, Facts, Value
 from whybox_server.graph.gradient.normalise import normalise, restore
 from whybox_server.graph.gradient.notes import notes_on, write_notes
-from whybox_server.graph.gradient.path import path, version_of
+from whybox_server.graph.gradient.path import known_to, path
 from whybox_server.graph.gradient.reuse import reuse
 from whybox_server.graph.gradient.rules import GRADIENT
-from whybox_server.graph.gradient.table import PIECEWISE_CONSTANT, Composite
+from whybox_server.graph.gradient.table import Composite
 from whybox_server.graph.gradient.tape import backward
 from whybox_server.graph.gradient.twin import twin
 from whybox_server.graph.walk import prune
 
-SEED, RESULT = "whybox_seed", "whybox_gradient"
-LARGEST = "whybox_largest"
+RESULT, LARGEST = "whybox_gradient", "whybox_largest"
 PRODUCER = "whybox"
 PLAIN = Composite(GRADIENT)
 
@@ -46,11 +46,7 @@ def differentiate(
     Raises InvalidRequest for a tensor that is not there or holds no real numbers, and
     MethodUnsupported, naming every node in the way, if there is no gradient.
     """
-
-    def known(node: NodeProto, opset: int) -> bool:
-        return node.op_type in PIECEWISE_CONSTANT or rules.knows((node.op_type, version_of(node, opset)))
-
-    normal = normalise(model, {name for name in (wrt, of) if name}, known)
+    normal = normalise(model, {name for name in (wrt, of) if name}, known_to(rules))
     graph = normal.model.graph
     facts = Facts.of(graph)
     wrt = _real(facts, "wrt", wrt, graph.node) if wrt else _only_input(facts, normal.inputs, graph.node)

@@ -13,7 +13,7 @@ from onnx import NodeProto, defs
 
 from whybox_server.graph.gradient.facts import Facts, Value
 from whybox_server.graph.gradient.node import STANDARD
-from whybox_server.graph.gradient.table import PIECEWISE_CONSTANT, STRAIGHT_THROUGH
+from whybox_server.graph.gradient.table import PIECEWISE_CONSTANT, STRAIGHT_THROUGH, Composite
 from whybox_server.graph.walk import reads
 
 
@@ -97,3 +97,12 @@ def version_of(node: NodeProto, opset: int) -> int:
 
 def differentiable(node: NodeProto) -> bool:
     return node.op_type not in PIECEWISE_CONSTANT
+
+
+def known_to(rules: Composite) -> Callable[[NodeProto, int], bool]:
+    """Whether an operator at an opset needs no other form: gradients stop there, or have a rule."""
+
+    def known(node: NodeProto, opset: int) -> bool:
+        return node.op_type in PIECEWISE_CONSTANT or rules.knows((node.op_type, version_of(node, opset)))
+
+    return known

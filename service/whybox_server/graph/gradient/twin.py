@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 
 from onnx import NodeProto, helper
 
+from whybox_server.core.rows_probed import REFERENCE
 from whybox_server.graph.gradient.emit import Builder
 from whybox_server.graph.gradient.facts import Value
 from whybox_server.graph.gradient.path import Path, between
 from whybox_server.graph.walk import subgraphs
 
-REFERENCE, REFERENCE_SCORE = "whybox_reference", "whybox_reference_score"
+REFERENCE_SCORE = f"{REFERENCE}_score"
 MEASURES = frozenset({"Shape", "Size"})  # the same for an instance and its reference
 
 

@@ -13,12 +13,12 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from whybox_server.core.errors import InvalidRequest, MethodUnsupported
+from whybox_server.core.probe import Option
 from whybox_server.graph.gradient.rules import GRADIENT
 from whybox_server.graph.gradient.table import Composite
 from whybox_server.graph.gradient.tables.deeplift import DEEPLIFT
 from whybox_server.graph.gradient.tables.relu import DECONVNET, GUIDED
 
-Option: TypeAlias = float | str | tuple[float, ...] | tuple[tuple[str, str], ...]
 Options: TypeAlias = Mapping[str, Option]
 NONE: Options = MappingProxyType({})
 

@@ -18,6 +18,8 @@ from whybox_server.core.spec import BatchAxis, GradientOutput, ModelSpec, ScoreK
 from whybox_server.core.target import Space
 from whybox_server.graph.gradient import RESULT, differentiate
 from whybox_server.serving.lane import Mode, Slice
+from whybox_server.serving.onnx import inside
+from whybox_server.serving.onnx.inside import MOST_PROBES
 from whybox_server.serving.onnx.load import load
 from whybox_server.serving.onnx.model import OnnxModel
 from whybox_server.serving.onnx.session import CPU, Execution, Provider
@@ -331,3 +333,20 @@ def test_a_declared_gradient_travels_with_the_spec():
     assert from_spec(spec).gradient == message.gradient
     with pytest.raises(InvalidRequest, match=r"spec\.gradient\.output: required"):
         to_spec(whybox.ModelSpec.tensor(gradient={"seed": "s"}).message, "spec")
+
+
+def test_sessions_that_were_let_go_are_never_taken_for_others():
+    """More probes than are kept, each with a stabiliser of its own: x_i w_ik z / (z + epsilon) every time."""
+    file = model([node("MatMul", "x w", "y")], {"x": (FLOAT, ["n", 2])}, {"y": (FLOAT, ["n", 3])}, {"w": W})
+    loaded = load(file, execution=ON_CPU)
+    x, z = X[:1], (X[:1] @ W)[0, 2]
+    for number in range(4 * MOST_PROBES):
+        epsilon = 0.1 * (1 + number)
+        probe = Probe("lrp", (("composite", "epsilon"), ("epsilon", epsilon)))
+        loaded.inside({"x": x[0]}, 3).site(probe)
+        found = answers(loaded, Want.GRADIENT, probe, {"x": x}, (2,))
+        stabilised = z + np.sign(z) * epsilon
+        np.testing.assert_allclose(found["gradient"][0], x[0] * W[:, 2] * z / stabilised, rtol=1e-5)
+    assert len(loaded.resident.whitebox._agreed) <= MOST_PROBES
+    # A runner keeps what it was made for: an address alone would soon be somebody else's.
+    assert all(isinstance(owner, inside.Probed) for owner, _ in loaded.resident._runners)

@@ -131,7 +131,8 @@ class Whitebox:
                 self._probed[key] = self._made(want, probe)
             self._probed.move_to_end(key)
             if len(self._probed) > MOST_PROBES:
-                self._probed.popitem(last=False)  # it lives on in the lanes that use it
+                (_, gone), _ = self._probed.popitem(last=False)  # it lives on in the lanes that use it
+                self._agreed.pop(gone, None)
             return self._probed[key]
 
     def agree(self, probe: Probe, row: Mapping[str, Array], outputs: int) -> str:

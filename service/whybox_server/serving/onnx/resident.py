@@ -35,8 +35,11 @@ class Resident:
         self._lock = threading.Lock()
 
     def runner(self, shapes: Mapping[str, tuple[int, ...]], probed: Probed | None = None) -> OnnxRunner:
-        """The runner for rows of these shapes, by buffer; the same one every time. probed: of a probe's graph."""
-        key = (id(probed), tuple(shapes.items()))
+        """The runner for rows of these shapes, by buffer; the same one every time. probed: of a probe's graph.
+
+        A runner keeps what it was made for: the address of one that is gone may be another's.
+        """
+        key = (probed, tuple(shapes.items()))
         with self._lock:
             if key not in self._runners:
                 plan = self._open() if probed is None else probed.plan

@@ -16,6 +16,23 @@ const RECEIVE_BYTES = 64 << 20;
 const DEADLINE_MS = 120_000;
 const SHOWN = 10;
 const BAR_CELLS = 24;
+// Calls that meet a server about to stop are asked again, of another replica if the address is a headless Service's.
+// gRPC ends some of them as CANCELLED. All may be repeated, and what was paid for already the server forbids itself.
+const SERVICE_CONFIG = {
+  loadBalancingConfig: [{ round_robin: {} }],
+  methodConfig: [
+    {
+      name: [{ service: "whybox.v1.ExplanationService" }],
+      retryPolicy: {
+        maxAttempts: 5,
+        initialBackoff: "0.1s",
+        maxBackoff: "1s",
+        backoffMultiplier: 3,
+        retryableStatusCodes: ["UNAVAILABLE", "CANCELLED"],
+      },
+    },
+  ],
+};
 
 const definition = loader.loadSync("whybox/v1/explain.proto", {
   includeDirs: [PROTOS],
@@ -71,6 +88,7 @@ function main([address, model, file, method = "lime", params = "{}"]) {
   }
   const client = new whybox.v1.ExplanationService(address, grpc.credentials.createInsecure(), {
     "grpc.max_receive_message_length": RECEIVE_BYTES,
+    "grpc.service_config": JSON.stringify(SERVICE_CONFIG),
   });
   const instances = [toInstance(JSON.parse(readFileSync(file, "utf8")))];
   const request = { model, instances, [method]: JSON.parse(params) };

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
+from whybox_server.core.errors import InvalidRequest
+from whybox_server.kserve.behind import entry
+from whybox_server.methods import METHODS
 from whybox_server.serving.onnx.described import DescriptionError
 from whybox_server.serving.remote.declared import read
 from whybox_server.serving.remote.transport.egress import egress_of
+from whybox_server.serving.remote.transport.place import place_of
 
 MIB = 1 << 20
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]", "::1")
+MODEL_NAME = re.compile(r"[\w-]+", re.ASCII)  # what KServe's gateway routes
 
 
 class Settings(BaseSettings):
@@ -77,6 +91,34 @@ class Settings(BaseSettings):
     disable_lrp: bool = Field(
         False, description="leave LRP and deep Taylor out; a patent on them exists (EP 3271863 B1)"
     )
+    model_name: str | None = Field(
+        None,
+        description="name by which KServe's callers ask for the model behind --predictor-host: letters, digits, "
+        "- and _, because its gateway routes no others",
+    )
+    predictor_host: str | None = Field(
+        None,
+        description="the KServe predictor that --model-name is about, as HOST[:PORT] or a URL; unset: a model of "
+        "--models or --endpoints is explained",
+    )
+    predictor_protocol: Literal["auto", "v1", "v2", "grpc-v2"] = Field(
+        "auto", description="how the predictor speaks; auto: asked when it is first needed"
+    )
+    predictor_use_ssl: bool = Field(
+        False, description="ask the predictor over TLS; REQUESTS_CA_BUNDLE names who vouches"
+    )
+    predictor_timeout_s: Annotated[float, Field(gt=0)] = Field(600.0, description="longest wait for one answer of it")
+    explain_method: str | None = Field(
+        None, description="method of KServe's calls that name none, here and in their parameters; unset: lime"
+    )
+    explain_parameters: Annotated[dict[str, Any], NoDecode] = Field(
+        {}, description='JSON object laid under the parameters of KServe\'s calls, as {"num_samples": 500, "seed": 1}'
+    )
+    health_listen: str | None = Field(
+        None,
+        description="HOST:PORT that answers gRPC's health checks in plaintext and nothing else, for probes that "
+        "speak no TLS; unset: none",
+    )
     drain_s: Annotated[float, Field(ge=0)] = Field(30.0, description="time for running calls after SIGTERM")
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else JSON")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line to log")
@@ -87,10 +129,66 @@ class Settings(BaseSettings):
         """A list, as `whybox.local` takes one, is as good as commas."""
         return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
+    @field_validator("explain_parameters", mode="before")
+    @classmethod
+    def _object(cls, value: object) -> object:
+        """JSON, as flags and variables have it."""
+        try:
+            found = json.loads(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise ValueError(f"is no JSON: {error}") from None
+        if not isinstance(found, dict):
+            raise ValueError('must be a JSON object, as {"num_samples": 500}')  # noqa: TRY004 - pydantic's
+        return found
+
+    @model_validator(mode="after")
+    def _explaining(self) -> Settings:
+        """What a call of KServe's may leave to the operator, as far as that can be known without a model."""
+        names = [method.name for method in METHODS]
+        if self.explain_method is not None and self.explain_method not in names:
+            near = get_close_matches(self.explain_method, names, n=3, cutoff=0)
+            raise ValueError(f"explain_method: no method {self.explain_method!r}; did you mean {' or '.join(near)}?")
+        return self
+
+    @model_validator(mode="after")
+    def _behind(self) -> Settings:
+        """The predictor can be named and reached, as far as that can be known without asking it."""
+        if self.model_name is not None and not MODEL_NAME.fullmatch(self.model_name):
+            raise ValueError(
+                f"model_name: {self.model_name!r} must be letters, digits, - and _; KServe's gateway routes no others"
+            )
+        if self.predictor_host is None:
+            return self
+        if self.model_name is None:
+            raise ValueError("predictor_host: give --model-name too, the name of the model that this predictor serves")
+        with_scheme = "://" in self.predictor_host
+        try:
+            place = place_of(self.predictor_host if with_scheme else f"http://{self.predictor_host}")
+        except InvalidRequest as error:
+            said = error.violations[0].description
+            raise ValueError(f"predictor_host: {said}; HOST and HOST:PORT alone are fine, too") from None
+        if with_scheme and self.predictor_use_ssl and not place.tls:
+            raise ValueError("predictor_use_ssl: predictor_host is a URL without TLS; write https:// or grpcs://")
+        return self
+
+    def behind(self) -> dict[str, dict[str, Any]]:
+        """The predictor as an entry of endpoints.yaml, by its model's name; empty if there is none."""
+        if self.model_name is None or self.predictor_host is None:
+            return {}
+        return {
+            self.model_name: entry(
+                self.model_name,
+                self.predictor_host,
+                self.predictor_protocol,
+                tls=self.predictor_use_ssl,
+                timeout_s=self.predictor_timeout_s,
+            )
+        }
+
     def _declared(self) -> None:
         """Raises ValueError for an endpoints.yaml that cannot be used: better now than at the first request."""
         try:
-            read(Path(str(self.endpoints)))
+            read(Path(str(self.endpoints)), self.behind())
         except DescriptionError as error:
             raise ValueError(f"endpoints: {error}") from None
 
@@ -117,8 +215,9 @@ class Settings(BaseSettings):
                     f"{name}: {host} is reachable from other machines; give --tls-cert and --tls-key, "
                     "or --insecure if something in front of whybox encrypts"
                 )
-        if self.metrics_listen is not None:
-            split_address(self.metrics_listen, "metrics_listen")
+        for name in ("metrics_listen", "health_listen"):
+            if getattr(self, name) is not None:
+                split_address(getattr(self, name), name)
         if self.models is not None and not self.models.is_dir():
             raise ValueError(f"models: {self.models} is not a folder")
         if self.endpoints is not None:
@@ -149,6 +248,36 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def from_command_line(argv: Sequence[str]) -> Settings:
-    """Flags over environment over defaults. `--help` prints and exits; bad values raise ValueError."""
-    return Settings(_cli_parse_args=list(argv))  # type: ignore[call-arg]  # pydantic-settings' own keyword
+def flags() -> dict[str, bool]:
+    """All flags of `whybox serve`; True for one that has a value."""
+    found = {}
+    for name, field in Settings.model_fields.items():
+        flag = name.replace("_", "-")
+        found[f"--{flag}"] = field.annotation is not bool
+        if field.annotation is bool:
+            found[f"--no-{flag}"] = False
+    return found
+
+
+def from_command_line(argv: Sequence[str], under: Mapping[str, Any] | None = None) -> Settings:
+    """Flags over environment over defaults. `--help` prints and exits; bad values raise ValueError.
+
+    under: what stands between environment and defaults, by name of the setting.
+    """
+
+    class Laid(Settings):
+        __doc__ = Settings.__doc__
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (init_settings, env_settings, InitSettingsSource(settings_cls, dict(under or {})))
+
+    found = Laid(_cli_parse_args=list(argv))  # type: ignore[call-arg]  # pydantic-settings' own keyword
+    return Settings.model_construct(found.model_fields_set, **dict(found))

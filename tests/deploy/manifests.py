@@ -79,8 +79,15 @@ def pods(found: Object) -> Iterator[tuple[str, Object]]:
 
 def pod_fields(component: Object) -> Object:
     """A component of an InferenceService without what is KServe's own."""
-    own = ("minReplicas", "maxReplicas", "scaleTarget", "scaleMetric", "containerConcurrency", "timeout")
+    scaling = ("minReplicas", "maxReplicas", "scaleTarget", "scaleMetric", "containerConcurrency")
+    own = (*scaling, "timeout", "annotations", "labels")
     return {key: value for key, value in component.items() if key not in own}
+
+
+def appended(model: str, predictor: str = "") -> list[str]:
+    """What KServe's controller adds to the arguments of an explainer, in its order."""
+    host = predictor or f"{model}-predictor.my-models"
+    return ["--model_name", model, "--predictor_host", host, "--http_port", "8080", "--workers", "1"]
 
 
 def containers(template: Object) -> list[Object]:

@@ -11,13 +11,14 @@ from typing import Any
 import jsonschema
 import promql_parser
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.deploy.manifests import DEPLOY, documents, objects
 
-from whybox_server.app import Service
 from whybox_server.core.errors import Reason
 from whybox_server.engine.events import Failed, Finished, ModelLoaded, Started
+from whybox_server.kserve.meters import PHASES, Meters
+from whybox_server.service import Service
 from whybox_server.serving.lane import Usage
 from whybox_server.settings import Settings
 
@@ -29,18 +30,34 @@ OTHERS = {"up": SCRAPED}  # Prometheus' own
 GRAFANA = {"$__rate_interval": "5m", "$job": "whybox"}
 
 
+ENDPOINTS = """
+endpoints:
+  iris:
+    url: http://127.0.0.1:1
+    inputs: [{name: x, shape: [4]}]
+    limits: {calls_per_day: 10}
+"""
+
+
 @pytest.fixture(scope="module")
-def metrics() -> dict[str, dict[str, set[str]]]:
-    """{sample: {label: values}} of a server in which everything has happened once."""
-    service = Service(Settings())
+def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, set[str]]]:
+    """{sample: {label: values}} of a server in which everything has happened once, endpoints and KServe's calls too."""
+    declared = tmp_path_factory.mktemp("endpoints") / "endpoints.yaml"
+    declared.write_text(ENDPOINTS)
+    service = Service(Settings(endpoints=declared))
+    kserve = CollectorRegistry()
     try:
+        with Meters(kserve).timed("iris") as call:
+            for phase in PHASES:
+                with call.phase(phase):
+                    pass
         usage = Usage(batches=1)
         service.metrics.tell(Started("id", "lime", "models/m", "image", 10))
         service.metrics.tell(Finished("id", "lime", "models/m", "image", True, None, usage))
         service.metrics.tell(ModelLoaded("digest", "cpu", 0.1, ()))
         for reason in Reason:
             service.metrics.tell(Failed(reason))
-        text = generate_latest(service.metrics.registry).decode()
+        text = "".join(generate_latest(one).decode() for one in (service.metrics.registry, kserve))
     finally:
         service.pool.shutdown()
     found: dict[str, dict[str, set[str]]] = {}
@@ -113,6 +130,8 @@ def test_a_metric_that_is_gone_would_be_found(metrics: dict[str, dict[str, set[s
     assert "whybox_backlog_second" not in metrics
     assert metrics["whybox_calls_failed_total"]["reason"] == {reason.value for reason in Reason}
     assert metrics["whybox_explanation_seconds_bucket"]["phase"] == {"wall", "queued", "model", "method"}
+    assert metrics["whybox_endpoint_calls_left_today"]["endpoint"] == {"endpoints/iris"}
+    assert metrics["request_explain_seconds_bucket"]["model_name"] == {"iris"}
 
 
 def test_every_metric_is_shown_or_watched(metrics: dict[str, dict[str, set[str]]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import tomllib
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from tests.deploy.dockerfile import FINAL, environment_of
+from tests.deploy.container import started
 from tests.deploy.manifests import (
     DEPLOY,
     KUBECTL,
@@ -29,10 +28,11 @@ from tests.deploy.manifests import (
 
 from whybox_server.api import server as grpc_server
 from whybox_server.serving.remote import declared
-from whybox_server.settings import Settings, from_command_line, split_address
+from whybox_server.settings import Settings, split_address
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-PROBE = "WHYBOX_PROBE_NAME"  # read by the probe, not by the server
+# Over HTTP. Only readiness may depend on the predictor: a pod is not killed for what is wrong elsewhere.
+PATHS = {"startup": "/v2/health/live", "readiness": "/v2/health/ready", "liveness": "/v2/health/live"}
 LEAST_RESERVE_S = 15  # after the drain: the cache's last writes, the end of the process
 MADE_BY_OPERATOR = {"whybox-cache", "whybox-tls", "whybox-models"}  # told in deploy/README.md
 
@@ -45,6 +45,7 @@ GROUPS = {name: rendered(name) for name in OVERLAYS if KUBECTL} | {
         if one["kind"] != "Kustomization"
     )
 }
+GROUPS |= {f"kserve/{path.stem}": documents(path) for path in sorted((DEPLOY / "kserve").glob("*.yaml"))}
 SERVERS = [
     (f"{where}: {name}", template)
     for where, one in objects()
@@ -139,23 +140,9 @@ def test_settings_exist_and_the_server_accepts_them_together(template: Object, t
     """Settings is the oracle: a name it does not know is ignored by it, and would be a wish only."""
     container = whybox_of(template)
     assert container is not None
-    given = settings_of(container)
-    names = {one["name"] for one in container["env"] if one["name"].startswith("WHYBOX_")} - {PROBE}
+    names = {one["name"] for one in container["env"] if one["name"].startswith("WHYBOX_")}
     assert {name.removeprefix("WHYBOX_").lower() for name in names} <= set(Settings.model_fields)
-    values = {**environment_of(FINAL), **given}
-    values = {
-        key.removeprefix("WHYBOX_").lower(): value
-        for key, value in values.items()
-        if key.startswith("WHYBOX_")
-    }
-    values.pop("probe_name", None)
-    for name, value in values.items():
-        if value.startswith("/"):
-            mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
-            assert any(Path(value).is_relative_to(mount) for mount in mounts), f"{name} is on no volume"
-            values[name] = str(tmp_path / name)
-            Path(values[name]).mkdir() if name == "models" else Path(values[name]).touch()
-    Settings(**values)
+    assert started(container, tmp_path)
 
 
 @each_server
@@ -189,24 +176,29 @@ async def health_services() -> set[str]:
 
 
 @each_server
-async def test_probes_ask_the_port_that_listens_for_a_service_it_knows(template: Object) -> None:
-    """By Kubernetes' own gRPC probe; where the server speaks TLS, which that cannot, by the image's command."""
+async def test_probes_ask_the_port_that_listens_for_a_service_it_knows(template: Object, tmp_path: Path) -> None:
+    """By Kubernetes' own gRPC probe, in plaintext: beside TLS on the port for health. KServe's ask over HTTP."""
     container = whybox_of(template)
     assert container is not None
-    given = {**environment_of(FINAL), **settings_of(container)}
-    _, port = split_address(given["WHYBOX_LISTEN"], "listen")
+    settings = started(container, tmp_path)
     known = await health_services()
-    assert port in {one["containerPort"] for one in container["ports"]}
+    ports = {one["containerPort"] for one in container["ports"]}
+    _, main = split_address(settings.listen, "listen")
+    assert main in ports
     for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
         probe, service = container[kind], kind.removesuffix("Probe")
         assert service in known
-        if "WHYBOX_TLS_CERT" not in given:
+        if container["name"] == "kserve-container":
+            assert settings.http_listen is not None
+            _, port = split_address(settings.http_listen, "http_listen")
+            assert probe["httpGet"] == {"path": PATHS[service], "port": port}
+        else:
+            asked = settings.listen if settings.tls_cert is None else settings.health_listen
+            assert asked is not None
+            _, port = split_address(asked, "listen")
             assert probe["grpc"] == {"port": port, "service": service}
-            continue
-        assert given[PROBE]
-        assert probe["exec"]["command"][1:5] == ["-m", "whybox_server.probe", "--service", service]
-        assert probe["exec"]["command"][0] == "/opt/whybox/bin/python"
-        assert importlib.util.find_spec("whybox_server.probe")
+        assert port in ports
+        assert settings.tls_cert is None or port != main
     liveness = container["livenessProbe"]
     assert liveness["periodSeconds"] * liveness["failureThreshold"] >= 60, "not killed for being busy"
 
@@ -216,9 +208,9 @@ def test_a_variable_is_defined_before_it_is_used(template: Object) -> None:
     """Kubernetes puts in $(NAME) only what stands above it, and leaves the rest as it is."""
     for one in containers(template):
         seen: set[str] = set()
-        for entry in one.get("env", []):
-            assert set(re.findall(r"\$\((\w+)\)", entry.get("value", ""))) <= seen
-            seen.add(entry["name"])
+        for variable in one.get("env", []):
+            assert set(re.findall(r"\$\((\w+)\)", variable.get("value", ""))) <= seen
+            seen.add(variable["name"])
 
 
 def test_images_have_the_version_of_the_package() -> None:
@@ -247,25 +239,3 @@ def test_sidecars_declare_endpoints_of_their_neighbour(overlay: str) -> None:
         place = urlsplit(endpoint.url)
         assert place.hostname == "127.0.0.1"
         assert place.port in listening
-
-
-def understood() -> bool:
-    """Whether `whybox serve` takes what KServe's controller appends."""
-    flags = ["--model_name", "texture", "--predictor_host", "texture-predictor.x", "--http_port", "8080"]
-    try:
-        from_command_line([*flags, "--workers", "1"])
-    except (SystemExit, ValueError):
-        return False
-    return True
-
-
-def test_the_explainer_says_whether_it_can_be_used() -> None:
-    """The file must say "Not yet" exactly as long as the server refuses KServe's flags."""
-    file = DEPLOY / "kserve" / "inferenceservice.yaml"
-    assert ("# Not yet:" in file.read_text()) is not understood()
-    (one,) = documents(file)
-    explainer = dict(pods(one))["InferenceService texture, explainer"]
-    (container,) = containers(explainer)
-    assert container["name"] == "kserve-container"
-    assert [port["name"] for port in container["ports"]] == ["http", "grpc"]
-    assert one["spec"]["explainer"]["timeout"] > float(settings_of(container)["WHYBOX_MAX_DEADLINE_S"])

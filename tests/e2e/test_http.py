@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import http.client
 import json
@@ -10,6 +11,7 @@ import socket
 import ssl
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import numpy as np
 import pytest
 import trustme
 from tests.e2e.serving import INPUTS, Server
-from tests.http_calls import JSON, OCTETS, Http, both, http_address
+from tests.http_calls import JSON, OCTETS, Answer, Http, both, http_address
 from tests.models.nets import mlp
 
 import whybox
@@ -32,6 +34,7 @@ LONG = {
     "instances": [{"tensors": {"by_name": {"image": {"dtype": "FP32", "shape": [3, 224, 224]}}}}],
     "rise": {"num_masks": 20_000},
 }
+LONG_V1 = {"instances": [[[[0.5] * 224] * 224] * 3], "parameters": {"rise": {"num_masks": 20_000}}}
 LONG["instances"][0]["tensors"]["by_name"]["image"]["data"] = base64.b64encode(bytes(4 * 3 * 224 * 224)).decode()
 SOON_S = 20
 
@@ -152,7 +155,7 @@ def test_an_upload_that_is_too_large_is_refused_by_its_header_alone(served: Http
 @pytest.mark.parametrize(
     ("verb", "path", "status", "code"),
     [
-        ("GET", "/", 404, 5),
+        ("GET", "/api", 404, 5),
         ("GET", "/api/v2/models", 404, 5),
         ("GET", "/api/v1/models/", 404, 5),
         ("POST", "/api/v1/models/digits", 405, 12),
@@ -225,6 +228,20 @@ def test_a_chunked_body_is_kept_up_to_the_limit_and_no_further(served: Http):
     assert line.getresponse().status == 429
     line.close()
     assert most_memory(served) - before < 64 << 20
+
+
+def test_headers_are_kept_up_to_a_limit(served: Http):
+    """64 KiB, whether they end or not; the next caller is served."""
+    host, _, port = served.address.partition(":")
+    before = most_memory(served)
+    for ended in (b"\r\n\r\n", b""):
+        with socket.create_connection((host, int(port)), timeout=SOON_S) as line:
+            with contextlib.suppress(ConnectionError):  # it hangs up while we still speak
+                line.sendall(b"GET /healthz HTTP/1.1\r\nhost: a\r\nx-long: " + b"a" * (16 << 20) + ended)
+            with contextlib.suppress(ConnectionError):
+                assert line.recv(12) in (b"HTTP/1.1 400", b"HTTP/1.1 431", b"")
+    assert most_memory(served) - before < 8 << 20
+    assert served.call("GET", "/healthz", headers={"x-long": "a" * 30_000}).status == 200
 
 
 def test_a_wrong_verb_hears_the_right_ones(served: Http):
@@ -301,21 +318,58 @@ def test_what_runs_is_finished_before_the_server_stops():
         assert not [line for line in served.server.raw if "Traceback" in line]
 
 
-def test_what_runs_too_long_is_ended_when_time_is_up():
-    with both("--drain-s", "0.3") as served:
-        ended = threading.Thread(target=lambda: _swallow(lambda: served.post("/api/v1/explanations:explain", LONG)))
-        ended.start()
-        time.sleep(0.5)
-        assert served.server.stop() == 0
-        ended.join()
+def test_what_runs_too_long_hears_so_before_the_server_goes():
+    """As gRPC's callers hear it: an answer for those who have none yet, and a last line for streams."""
+    streamed = {"request": LONG}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        meters = f"127.0.0.1:{free.getsockname()[1]}"
+    with both("--drain-s", "0.5", "--metrics-listen", meters) as served:
+        heard: dict[str, Answer] = {}
+
+        def ask(name: str, path: str, body: Any, **headers: str) -> None:
+            heard[name] = served.post(path, body, **headers)
+
+        explain, stream = "/api/v1/explanations:explain", "/api/v1/explanations:stream"
+        callers = [
+            threading.Thread(target=ask, args=("answer", explain, LONG)),
+            threading.Thread(target=ask, args=("lines", stream, streamed)),
+            threading.Thread(target=ask, args=("events", stream, streamed), kwargs={"accept": "text/event-stream"}),
+            threading.Thread(target=ask, args=("kserve", "/v1/models/texture:explain", LONG_V1)),
+        ]
+        for caller in callers:
+            caller.start()
+        host, _, port = served.address.partition(":")
+        with socket.create_connection((host, int(port)), timeout=SOON_S) as slow:  # half a body, and no more
+            head = "POST /api/v1/explanations:explain HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+            slow.sendall(f"{head}content-length: 9\r\n\r\n{{".encode())
+            until_running(meters, 4)
+            assert served.server.stop() == 0
+            said = http.client.HTTPResponse(slow)
+            said.begin()
+            heard["half"] = Answer(said.status, {name.lower(): value for name, value in said.getheaders()}, said.read())
+        for caller in callers:
+            caller.join()
+        for name in ("answer", "half"):
+            assert (heard[name].status, heard[name].json["code"]) == (503, 14)
+            assert heard[name].json["details"][0]["reason"] == "SERVER_DRAINING"
+            assert (heard[name].headers["connection"], heard[name].headers["retry-after"]) == ("close", "1")
+        assert (heard["kserve"].status, list(heard["kserve"].json)) == (503, ["error"])
+        last = heard["lines"].lines[-1]["error"]
+        assert (heard["lines"].status, last["details"][0]["reason"]) == (200, "SERVER_DRAINING")
+        event, data = heard["events"].body.decode().strip().split("\n\n")[-1].split("\n")
+        assert (event, json.loads(data.removeprefix("data: "))["error"]["code"]) == ("event: error", 14)
         assert not [line for line in served.server.raw if "Traceback" in line]
 
 
-def _swallow(call: Any) -> None:
-    try:
-        call()
-    except (OSError, http.client.HTTPException):
-        pass
+def until_running(meters: str, number: int) -> None:
+    """Wait until so many explanations run, as the metrics have it."""
+    patience = time.monotonic() + SOON_S
+    while True:
+        with urllib.request.urlopen(f"http://{meters}/metrics", timeout=SOON_S) as reply:
+            if f"whybox_running_calls {number}.0" in reply.read().decode():
+                return
+        assert time.monotonic() < patience
+        time.sleep(0.02)
 
 
 def test_tls_is_that_of_grpc_and_a_renewed_certificate_is_used(tmp_path: Path):

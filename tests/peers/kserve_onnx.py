@@ -40,7 +40,8 @@ class OnnxModel(kserve.Model):
     def predict(self, payload, headers=None, response_headers=None):
         if isinstance(payload, dict):  # V1: one input, one output
             name = self.session.get_inputs()[0].name
-            rows = np.array(payload["instances"], np.float32)
+            given = payload["instances"]
+            rows = np.array([one[name] if isinstance(one, dict) else one for one in given], np.float32)
             return {"predictions": self.session.run(["scores"], {name: rows})[0].tolist()}
         feed = {one.name: self._decoded(one) for one in payload.inputs}
         names = [one.name for one in self.session.get_outputs()]

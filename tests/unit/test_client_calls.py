@@ -198,7 +198,7 @@ def test_the_timeout_is_the_deadline_of_the_call(do: Do, recorder: Recorder) -> 
         do("explain", "models/churn", X, "lime", timeout=0.2)
     stop.set()
     assert late.value.code == "DEADLINE_EXCEEDED"
-    assert left[0] <= 0.2
+    assert left[0] <= 0.21  # gRPC rounds a deadline up between two clocks
 
 
 def test_a_refusal_arrives_with_everything_the_server_said(do: Do, recorder: Recorder) -> None:

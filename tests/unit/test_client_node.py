@@ -65,3 +65,14 @@ def test_an_error_is_one_line_and_1(tmp_path: Path) -> None:
         done = call(target, "models/x", str(tmp_path / "t.json"))
     assert done.returncode == 1
     assert done.stderr == "NOT_FOUND: no model models/x; did you mean models/y?\n"
+
+
+def test_a_server_that_is_about_to_stop_is_asked_again(tmp_path: Path) -> None:
+    """UNAVAILABLE and CANCELLED are what callers hear of a closing door; the third time somebody answers."""
+    recorder = Recorder()
+    doors = [code_pb2.UNAVAILABLE, code_pb2.CANCELLED]
+    recorder.answers["Explain"] = lambda _, context: doors and abort(context, doors.pop(), "SERVER_DRAINING", "about to stop")
+    (tmp_path / "t.json").write_text('"a text"')
+    with serving(recorder) as target:
+        assert call(target, "models/x", str(tmp_path / "t.json")).returncode == 0
+    assert recorder.names == ["Explain"] * 3

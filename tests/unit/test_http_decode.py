@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 
 import numpy as np
 import pytest
@@ -47,8 +48,20 @@ def test_what_json_format_writes_is_read_back(message: Message, camel: bool):
 
 @given(st.sampled_from(MADE).flatmap(messages))
 def test_what_is_written_is_what_json_format_reads(message: Message):
-    """google.protobuf is the oracle."""
+    """google.protobuf is the oracle, of what it reads and of what it writes itself."""
     assert json_format.Parse(to_json(message), type(message)()) == message
+    assert json.loads(to_json(message)) == json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+
+def test_what_json_has_no_word_for_is_written_as_proto3_has_it():
+    """Numbers that are not finite, and numbers that an enum does not know, as google.protobuf writes them."""
+    message = explanation_pb2.Explanation()
+    message.attribution.quality.add().measures.update({"a": math.nan, "b": math.inf, "c": -math.inf, "d": 0.1, "e": 2.0})
+    message.provenance.mode = 77
+    message.provenance.nodes["CPU"] = 3
+    said = to_json(message)
+    assert json.loads(said) == json_format.MessageToDict(message, preserving_proto_field_name=True)
+    assert json_format.Parse(said, explanation_pb2.Explanation()).provenance == message.provenance
 
 
 def test_names_are_those_of_the_proto():

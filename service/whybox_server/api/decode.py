@@ -7,7 +7,7 @@ method needs no line here.
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType, UnionType
 from typing import Any, TypeVar
@@ -118,6 +118,14 @@ def to_task(request: explain_pb2.ExplainRequest, headers: Mapping[str, str] = NO
         max_queries=request.max_queries,
         caller=Caller(endpoint, headers, request.endpoint.credential),
     )
+
+
+def to_givens(instances: Sequence[explain_pb2.Instance]) -> tuple[Given, ...]:
+    """Instances on their own. Raises InvalidRequest with every violation found."""
+    found = Findings()
+    givens = tuple(_given(given, f"instances[{n}]", found) for n, given in enumerate(instances))
+    found.settle()
+    return givens
 
 
 def to_arrays(tensors: tensor_pb2.Tensors, field: str) -> dict[str, Array]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from whybox.render import html, png, text
@@ -18,6 +19,7 @@ from whybox_server.engine.endpoints import Caller
 from whybox_server.engine.explainer import Explainer
 from whybox_server.engine.task import Answer, Plan, Progress, Update
 from whybox_server.methods import METHODS
+from whybox_server.serving.remote.endpoint import Endpoint
 
 RENDERERS: dict[int, Callable[[explanation_pb2.Explanation], bytes]] = {
     explanation_pb2.RENDER_FORMAT_TEXT: lambda message: text(message, color=False).encode(),
@@ -34,10 +36,17 @@ class Explanations(explain_pb2_grpc.ExplanationServiceServicer):
         self._deadline_s, self._max_deadline_s = deadline_s, max_deadline_s
 
     async def Explain(self, request: explain_pb2.ExplainRequest, context: Any) -> explain_pb2.ExplainResponse:
+        return explain_pb2.ExplainResponse(explanations=await self.explained(request, context))
+
+    async def explained(
+        self, request: explain_pb2.ExplainRequest, context: Any, endpoint: Endpoint | None = None
+    ) -> list[explanation_pb2.Explanation]:
+        """One per instance. endpoint: the one that the request names, as another edge of this server knows it."""
         task = to_task(request, headers_in(context))
+        if endpoint is not None:
+            task = replace(task, caller=replace(task.caller, endpoint=endpoint))
         answers = await self._explainer.explain(task, self._remaining(context), request_id.get())
-        encoded = [await self._encode(answer, request) for answer in answers]
-        return explain_pb2.ExplainResponse(explanations=encoded)
+        return [await self._encode(answer, request) for answer in answers]
 
     async def ExplainStream(self, request: explain_pb2.ExplainStreamRequest, context: Any) -> None:
         task = to_task(request.request, headers_in(context))

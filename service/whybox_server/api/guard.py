@@ -24,7 +24,7 @@ from whybox_server.engine.events import Events, Failed
 
 REQUEST_ID_HEADER = "x-request-id"
 REQUEST_ID = re.compile(r"[\w.:-]{1,128}")
-OWN_SERVICES = "/whybox.v1."
+OWN_SERVICES = ("/whybox.v1.", "/inference.")  # what comes before the service's name in a call's
 # We have retried already, and paid for it: gRPC's own retries would do so again (gRFC A6).
 DO_NOT_RETRY = ("grpc-retry-pushback-ms", "-1")
 
@@ -42,9 +42,10 @@ class Guard(grpc.aio.ServerInterceptor):
         self, continuation: Callable[[Any], Awaitable[Any]], details: Any
     ) -> Any:
         handler = await continuation(details)
-        if handler is None or not details.method.startswith(OWN_SERVICES):
+        own = next((prefix for prefix in OWN_SERVICES if details.method.startswith(prefix)), None)
+        if handler is None or own is None:
             return handler
-        name = details.method.removeprefix(OWN_SERVICES)
+        name = details.method.removeprefix(own)
         if handler.unary_unary:
             return handler._replace(unary_unary=self._unary(name, handler.unary_unary))
         if handler.stream_unary:
@@ -89,8 +90,12 @@ class Guard(grpc.aio.ServerInterceptor):
 
 
 def _identify(context: Any) -> str:
-    """The caller's request id if it is a decent one, else a new one; sent back either way."""
-    given = dict(context.invocation_metadata() or ()).get(REQUEST_ID_HEADER, "")
-    chosen = given if isinstance(given, str) and REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    """The id of a call; sent back with whatever comes of it."""
+    chosen = identified(dict(context.invocation_metadata() or ()).get(REQUEST_ID_HEADER))
     context.set_trailing_metadata(((REQUEST_ID_HEADER, chosen),))
     return chosen
+
+
+def identified(given: object) -> str:
+    """The caller's request id if it is a decent one, else a new one."""
+    return given if isinstance(given, str) and REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

@@ -13,6 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from whybox.v1 import endpoint_pb2, explain_pb2, model_pb2
+from whybox_server.api.health import Health
 
 SERVICES = tuple(
     file.services_by_name[name].full_name
@@ -28,6 +29,8 @@ MAX_CONNECTION_AGE_MS = 600_000  # connections spread again over replicas
 KEEPALIVE_MS = 60_000
 KEEPALIVE_TIMEOUT_MS = 20_000
 LEAST_PING_INTERVAL_MS = 30_000
+MOST_PROBES = 64  # at once, on the port for health alone
+PROBE_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,22 @@ def add_port(server: Any, transport: Transport) -> int:
 
 def add_health(server: Any) -> health.aio.HealthServicer:
     """grpc.health.v1, serving from the start: models are loaded when asked for."""
-    servicer = health.aio.HealthServicer()
+    servicer = Health()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     return servicer
+
+
+async def open_health_port(servicer: health.aio.HealthServicer, listen: str) -> tuple[Any, str]:
+    """A server of its own, in plaintext, that answers for this servicer and for nothing else, and "HOST:PORT".
+
+    For probes that speak no TLS. Raises OSError when the port is taken.
+    """
+    options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", PROBE_BYTES)]
+    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=MOST_PROBES)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    port = add_port(server, Transport(listen, PROBE_BYTES, 0.0))
+    await server.start()
+    return server, f"{listen.rpartition(':')[0]}:{port}"
 
 
 async def say_serving(servicer: health.aio.HealthServicer) -> None:
@@ -84,9 +100,16 @@ async def say_serving(servicer: health.aio.HealthServicer) -> None:
         await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
 
 
-def add_reflection(server: Any) -> None:
-    names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server)
+async def say_ready(servicer: health.aio.HealthServicer, ready: bool) -> None:
+    """Whether this server should get requests; that it lives is another question."""
+    status = health_pb2.HealthCheckResponse
+    await servicer.set("readiness", status.SERVING if ready else status.NOT_SERVING)
+
+
+def add_reflection(server: Any, more: Sequence[str] = (), pool: Any = None) -> None:
+    """more: services that other folders answer. pool: that describes them; None: the process's own."""
+    names = (*SERVICES, *more, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server, pool)
 
 
 def credentials(transport: Transport) -> grpc.ServerCredentials:

@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from whybox_server.core.errors import DeadlineExceeded, Draining, Overloaded
+from whybox_server.core.errors import DeadlineExceeded, Overloaded
 
-DRAIN_RETRY_S = 5.0  # another replica, or this one restarted, is there by then
 LEAST_RETRY_S = 0.5
 
 
 @dataclass(slots=True, eq=False)
 class Admission:
-    """Permits for calls. `backlog_s` predicts how long the rows waiting now will take."""
+    """Permits for calls. `backlog_s` predicts how long the rows waiting now will take.
+
+    draining: the server is about to stop, and its probes say so. Whoever still reaches it has found a door open
+    and is served: he knows of no other, and the doors close soon.
+    """
 
     max_running: int
     max_backlog_s: float
@@ -24,9 +27,7 @@ class Admission:
 
     @contextmanager
     def permit(self) -> Iterator[None]:
-        """Held while a call runs. Raises Draining or Overloaded instead of letting it wait."""
-        if self.draining:
-            raise Draining("this server is about to stop; call again and reach another", DRAIN_RETRY_S)
+        """Held while a call runs. Raises Overloaded instead of letting it wait."""
         backlog = self.backlog_s()
         if self.running >= self.max_running:
             raise Overloaded(

@@ -21,6 +21,7 @@ from whybox_server.core.errors import (
     EndpointBudgetSpent,
     EndpointRefused,
     EndpointUnreachable,
+    MethodUnsupported,
     WhyboxError,
 )
 from whybox_server.core.explanation import Finding
@@ -108,6 +109,7 @@ class Explainer:
         """
         if not call.model.unseen:
             return call
+        refuse_unfit(call)
         loop = asyncio.get_running_loop()
         arrays = await loop.run_in_executor(self.pool, fitted, call, 0, call.task.instances[0])
         lane = await loop.run_in_executor(self.pool, call.model.lane, Want.SCORES, call.task.mode, arrays)
@@ -213,6 +215,14 @@ def named(task: ExplainTask) -> ExplainTask:
     """The same task with a name for the endpoint that its caller brought."""
     endpoint = task.caller.endpoint
     return task if endpoint is None else replace(task, model=called(endpoint))
+
+
+def refuse_unfit(call: Call) -> None:
+    """Raises MethodUnsupported for a method that looks where this model cannot be looked into: before a row is paid."""
+    method = call.task.method
+    why = call.model.refusal(method.probes, method.reads)
+    if why:
+        raise MethodUnsupported(f"{method.name} cannot explain {call.task.model}: {why}", method=method.name)
 
 
 def most_rows(call: Call) -> int:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any
 
-import grpc
 import structlog
 from google.rpc import code_pb2, status_pb2
 from starlette.applications import Starlette
@@ -18,36 +15,34 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from whybox_server.api.guard import REQUEST_ID_HEADER, Guard
+from whybox_server.api.guard import Guard
 from whybox_server.api.status import to_status
-from whybox_server.core.errors import DeadlineExceeded, WhyboxError
-from whybox_server.http.context import Context, Refused, timeout_in
+from whybox_server.core.errors import WhyboxError
+from whybox_server.http.calls import CallerLeft, attended, performed
+from whybox_server.http.context import Context, Refused
 from whybox_server.http.openapi import document
 from whybox_server.http.page import CSP, page
 from whybox_server.http.reply import HEADERS, Reply, failure, plain
 from whybox_server.http.request import message_of, parts_of
-from whybox_server.http.routes import Binding, Rpc, bindings
+from whybox_server.http.routes import Binding, bindings
 
-T = TypeVar("T")
 METHOD_NOT_ALLOWED = 405
 # What HTTP itself refuses, in the words of gRPC.
 CODES = {404: code_pb2.NOT_FOUND, METHOD_NOT_ALLOWED: code_pb2.UNIMPLEMENTED}
 log = structlog.get_logger("whybox.http")
 
 
-class CallerLeft(asyncio.CancelledError):
-    """Nobody waits for the answer any more."""
+def make_app(
+    servicers: Mapping[str, Any],
+    guard: Guard,
+    message_bytes: int,
+    ready: Callable[[], Awaitable[bool]],
+    more: Sequence[Route] = (),
+) -> Starlette:
+    """servicers: by the service's full name. message_bytes: most in one message. ready: whether calls are taken.
 
-
-@dataclass(frozen=True, slots=True)
-class Called:
-    """What the guard wants to know of a call."""
-
-    method: str
-
-
-def make_app(servicers: Mapping[str, Any], guard: Guard, message_bytes: int, ready: Callable[[], bool]) -> Starlette:
-    """servicers: by the service's full name. message_bytes: most in one message. ready: whether calls are taken."""
+    more: routes of others beside ours.
+    """
     found = bindings(servicers)
     described = document(found)
     shown = page(described)
@@ -56,7 +51,7 @@ def make_app(servicers: Mapping[str, Any], guard: Guard, message_bytes: int, rea
         return plain({"status": "SERVING"})
 
     async def readiness(request: Request) -> Response:
-        if ready():
+        if await ready():
             return plain({"status": "SERVING"})
         return failure(status_pb2.Status(code=code_pb2.UNAVAILABLE, message="the server is about to stop"))
 
@@ -73,6 +68,7 @@ def make_app(servicers: Mapping[str, Any], guard: Guard, message_bytes: int, rea
             Route("/readyz", readiness),
             Route("/openapi.json", openapi),
             Route("/docs", docs),
+            *more,
         ],
         exception_handlers={HTTPException: _refuse, Exception: _defect},
     )
@@ -103,64 +99,25 @@ class Door:
         binding = self._bound["GET" if request.method == "HEAD" else request.method]
         reply = Reply(request, receive, send)
         try:
-            async with asyncio.timeout(None) as limit:
-                answer = await self._answer(binding, request, reply.context, limit)
+            answer = await performed(
+                self._guard,
+                binding.rpc.full_name,
+                request,
+                reply.context,
+                lambda: self._answer(binding, request, reply.context),
+            )
         except CallerLeft:
             return
         except Refused as refused:
             await reply.fail(refused.status)
-        except TimeoutError:
-            late = DeadlineExceeded("the deadline passed; allow more time")
-            await reply.fail(to_status(late, reply.context.trailing[REQUEST_ID_HEADER]))
         else:
             await reply.finish(answer)
 
-    async def _answer(self, binding: Binding, request: Request, context: Context, limit: asyncio.Timeout) -> Any:
-        async def call(request: Request, context: Context) -> Any:
-            seconds = timeout_in(request.headers)
-            if seconds is not None:
-                limit.reschedule(asyncio.get_running_loop().time() + seconds)
-                context.limit(seconds)
-            if binding.rpc.descriptor.client_streaming:
-                return await binding.rpc.call(parts_of(binding, request), context)
-            message = await message_of(binding, request, self._message_bytes)
-            return await attended(binding.rpc.call(message, context), request)
-
-        guarded = await guarded_by(self._guard, binding.rpc, call)
-        return await guarded(request, context)
-
-
-async def guarded_by(
-    guard: Guard, rpc: Rpc, call: Callable[[Request, Context], Awaitable[Any]]
-) -> Callable[[Request, Context], Awaitable[Any]]:
-    """The call as the guard of gRPC would let it happen."""
-    handler: Any = grpc.unary_unary_rpc_method_handler(call)
-
-    async def found(details: object) -> Any:
-        return handler
-
-    guarded: Any = await guard.intercept_service(found, Called(rpc.full_name))
-    wrapped: Callable[[Request, Context], Awaitable[Any]] = guarded.unary_unary
-    return wrapped
-
-
-async def attended(work: Awaitable[T], request: Request) -> T:
-    """The result of work that ends when its caller leaves. Raises CallerLeft."""
-    task, watch = asyncio.ensure_future(work), asyncio.ensure_future(_leaving(request))
-    try:
-        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise CallerLeft
-        return task.result()
-    finally:
-        watch.cancel()
-        task.cancel()
-        await asyncio.wait({task, watch})
-
-
-async def _leaving(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    async def _answer(self, binding: Binding, request: Request, context: Context) -> Any:
+        if binding.rpc.descriptor.client_streaming:
+            return await binding.rpc.call(parts_of(binding, request), context)
+        message = await message_of(binding, request, self._message_bytes)
+        return await attended(binding.rpc.call(message, context), request)
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

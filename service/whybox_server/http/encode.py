@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor as Kinds
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 JSON = "application/json"
+OWN_PACKAGE = "whybox."
 # https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto says which HTTP status each maps to.
 STATUSES = {
     code_pb2.OK: 200,
@@ -34,7 +38,56 @@ STATUSES = {
 
 def to_json(message: Message) -> bytes:
     """proto3 JSON with the names of the proto; bytes are base64, 64-bit integers are texts."""
-    return msgspec.json.encode(json_format.MessageToDict(message, preserving_proto_field_name=True))
+    return msgspec.json.encode(_plain(message))
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    """As `MessageToDict` has it, but bytes stay bytes: msgspec writes them as base64, without a copy in between."""
+    if not message.DESCRIPTOR.full_name.startswith(OWN_PACKAGE):
+        # google.rpc.Status holds Any, whose JSON is another matter.
+        known: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
+        return known
+    return {field.name: _value(field, value) for field, value in message.ListFields()}
+
+
+def _value(field: Any, value: Any) -> Any:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        one = _written(field.message_type.fields_by_name["value"])
+        return {str(key): one(item) for key, item in value.items()}  # keys are texts or whole numbers
+    one = _written(field)
+    return [one(item) for item in value] if field.is_repeated else one(value)
+
+
+def _written(field: Any) -> Callable[[Any], Any]:
+    """What makes JSON of one value of that field."""
+    if field.message_type is not None:
+        return _plain
+    if field.enum_type is not None:
+        return lambda number: _named(field.enum_type.values_by_number, number)
+    return WRITTEN.get(field.cpp_type, _same)
+
+
+def _named(values: Mapping[int, Any], number: int) -> str | int:
+    """The name of an enum's value; a number that is none of them stays one."""
+    return values[number].name if number in values else number
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _double(number: float) -> float | str:
+    if math.isfinite(number):
+        return number
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+WRITTEN: dict[int, Callable[[Any], Any]] = {
+    Kinds.CPPTYPE_INT64: str,
+    Kinds.CPPTYPE_UINT64: str,
+    Kinds.CPPTYPE_DOUBLE: _double,
+    Kinds.CPPTYPE_FLOAT: _double,
+}
 
 
 def retry_after(status: status_pb2.Status) -> str | None:

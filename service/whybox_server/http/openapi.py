@@ -41,8 +41,9 @@ COMMON = (
     {
         "name": "x-request-id",
         "in": "header",
-        "description": "Names the call in logs and answers. Unset: a new one.",
-        "schema": {"type": "string", "pattern": r"^[\w.:-]{1,128}$"},
+        "description": "Names the call in logs and answers: up to 128 letters, digits and `_.:-`. Anything else, "
+        "like nothing, is a new one.",
+        "schema": {"type": "string"},
     },
 )
 INT32, INT64 = (-(2**31), 2**31 - 1), (-(2**63), 2**63 - 1)

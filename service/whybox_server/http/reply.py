@@ -17,7 +17,6 @@ from whybox_server.http.context import Context
 from whybox_server.http.encode import JSON, STATUSES, retry_after, to_json
 
 NDJSON, EVENTS = "application/x-ndjson", "text/event-stream"
-INLINE_BYTES = 1 << 14  # encoded on the event loop, within a millisecond
 HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
@@ -86,7 +85,8 @@ class Reply:
 
 
 async def _encoded(message: Message) -> bytes:
-    return to_json(message) if message.ByteSize() <= INLINE_BYTES else await asyncio.to_thread(to_json, message)
+    """Never on the event loop: to know how large a message is takes as long as to copy it."""
+    return await asyncio.to_thread(to_json, message)
 
 
 def _event(message: Message) -> str:

@@ -32,7 +32,7 @@ async def message_of(binding: Binding, request: Request, most_bytes: int) -> Mes
     if query:
         raise InvalidRequest.of(query[0][0][:60], "no such parameter; everything goes into the body")
     expect(request, JSON)
-    body = await _whole(request, most_bytes * JSON_OVERHEAD)
+    body = await whole(request, most_bytes * JSON_OVERHEAD)
 
     def decoded() -> Message:
         found = Findings()
@@ -68,7 +68,8 @@ def expect(request: Request, kind: str) -> None:
         raise InvalidRequest.of("content-encoding", "must be identity")
 
 
-async def _whole(request: Request, most: int) -> bytes:
+async def whole(request: Request, most: int) -> bytes:
+    """The body. Raises TooLarge as soon as it is announced or found to have more than `most` bytes."""
     announced = request.headers.get("content-length", "0")
     size = int(announced) if announced.isdigit() else 0
     body = bytearray()

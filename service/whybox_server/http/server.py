@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from whybox_server.api.server import MAX_CONCURRENT_RPCS, Transport, stamps_of
+from whybox_server.http.ending import IN_SCOPE, Ending
 
 HEADER_BYTES = 1 << 16
 KEEP_ALIVE_S = 75  # longer than the proxies in front wait with the next request
 BACKLOG = 1024
 POLL_S = 0.005
+LEAVING_S = 5.0  # for callers to hear, with an answer, that their connection ends
+FAREWELL_S = 5.0  # for calls that are ended to let go of a model, and for their callers to read why
+CLOSE = (b"connection", b"close")
 
 
 class Quiet(uvicorn.Server):
@@ -28,14 +33,20 @@ class Quiet(uvicorn.Server):
 
 
 class HttpServer:
-    """drain_s: what running calls get after `stop`."""
+    """drain_s: what running calls get after `stop`; those that take longer are told so."""
 
-    def __init__(self, app: Any, transport: Transport, drain_s: float) -> None:
-        self._transport = transport
+    def __init__(self, app: ASGIApp, transport: Transport, drain_s: float) -> None:
+        self._transport, self._drain_s = transport, drain_s
+        self._ending = Ending()
+
+        async def told(scope: Scope, receive: Receive, send: Send) -> None:
+            scope[IN_SCOPE] = self._ending
+            await app(scope, receive, send)
+
         tls = None if transport.tls_cert is None else (lambda config, default: context_of(transport))
         self._server = Quiet(
             uvicorn.Config(
-                app,
+                told,
                 http="h11",
                 ws="none",
                 lifespan="off",
@@ -47,7 +58,6 @@ class HttpServer:
                 backlog=BACKLOG,
                 limit_concurrency=MAX_CONCURRENT_RPCS,
                 timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=drain_s,  # type: ignore[arg-type]  # it only waits that long
                 h11_max_incomplete_event_size=HEADER_BYTES,
                 ssl_context_factory=tls,
             )
@@ -71,10 +81,28 @@ class HttpServer:
         return f"{host}:{port}"
 
     async def stop(self) -> None:
-        """Takes no new calls; ends once the running ones have, or their time is up."""
+        """Ends once everybody has heard that it does and the running calls have their answers, or time is up."""
         if self._serving is not None:
+            loop = asyncio.get_running_loop()
+            over = loop.call_later(self._drain_s, self._ending.end)
+            await self._leave()
+            left = max(over.when() - loop.time(), 0.0)
+            self._server.config.timeout_graceful_shutdown = math.ceil(left + FAREWELL_S)
             self._server.should_exit = True
             await self._serving
+            over.cancel()
+
+    async def _leave(self) -> None:
+        """Answer calls as ever, each the last of its connection, until nobody is connected.
+
+        HTTP/1.1 has no other word for it: a connection that is closed without one may have a call on its way.
+        """
+        loop, config = asyncio.get_running_loop(), self._server.config
+        config.encoded_headers.append(CLOSE)
+        self._server.server_state.default_headers += [CLOSE]  # until its next second comes
+        until = loop.time() + min(LEAVING_S, self._drain_s)
+        while self._server.server_state.connections and loop.time() < until:  # noqa: ASYNC110 - uvicorn tells nobody
+            await asyncio.sleep(POLL_S)
 
 
 def _listen(host: str, port: int) -> socket.socket:

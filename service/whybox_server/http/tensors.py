@@ -42,20 +42,15 @@ def _from_base64(tensor: pb.Tensor, text: str, path: str, found: Findings) -> No
 
 
 def _from_lists(tensor: pb.Tensor, data: list[Any], path: str, found: Findings) -> None:
-    shape = shape_of(data)
-    if len(shape) > MOST_AXES:
-        found.add(path, f"is nested deeper than {MOST_AXES} lists")
-        return
     text = tensor.dtype == pb.DATA_TYPE_STRING
     if not text and tensor.dtype not in DTYPES:
         return  # the servicer says that the dtype is missing
-    dtype = np.dtype(object if text else DTYPES[tensor.dtype])
-    array = _array(data, dtype, len(shape), path, found)
+    array = array_in(data, np.dtype(object if text else DTYPES[tensor.dtype]), path, found)
     if array is None:
         return
     if not tensor.shape:
         tensor.shape.extend(array.shape)
-    elif len(shape) > 1 and tuple(tensor.shape) != array.shape:
+    elif array.ndim > 1 and tuple(tensor.shape) != array.shape:
         found.add(path, f"has the shape {array.shape}, and `shape` says {tuple(tensor.shape)}")
         return
     if text:
@@ -73,8 +68,15 @@ def shape_of(data: Any) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _array(data: list[Any], dtype: np.dtype[Any], axes: int, path: str, found: Findings) -> Array | None:
-    """(*shape) of that dtype, or None after noting what is wrong and where."""
+def array_in(data: list[Any], dtype: np.dtype[Any], path: str, found: Findings) -> Array | None:
+    """(*shape) of that dtype out of nested lists, or None after noting what is wrong and where.
+
+    dtype: object for texts.
+    """
+    axes = len(shape_of(data))
+    if axes > MOST_AXES:
+        found.add(path, f"is nested deeper than {MOST_AXES} lists")
+        return None
     kind = KINDS.get(dtype.kind, str)
     try:
         checked = msgspec.convert(data, _nested(kind, axes))

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import yaml
@@ -51,6 +52,10 @@ DTYPES = (
 )
 
 
+Entries: TypeAlias = Mapping[str, Mapping[str, Any]]  # of a file, by name
+NOTHING: Entries = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Declared:
     """What a file declares: endpoints by full name ("endpoints/NAME"), credentials by name."""
@@ -59,16 +64,18 @@ class Declared:
     credentials: Mapping[str, Credential] = field(default_factory=dict)
 
 
-def read(path: Path) -> Declared:
+def read(path: Path, under: Entries = NOTHING) -> Declared:
     """Raises DescriptionError, naming the file, for one that cannot be read or says something wrong."""
     try:
-        return parse(path.read_text("utf-8"), path.parent)
+        return parse(path.read_text("utf-8"), path.parent, under)
     except (OSError, UnicodeDecodeError, DescriptionError) as error:
         raise DescriptionError(f"{path}: {error}") from error
 
 
-def parse(content: str, folder: Path) -> Declared:
-    """folder: where backgrounds, certificates and secrets with relative paths lie. Raises DescriptionError."""
+def parse(content: str, folder: Path, under: Entries = NOTHING) -> Declared:
+    """folder: where backgrounds, certificates and secrets with relative paths lie. under: entries of endpoints
+    that are known from elsewhere, which the file may add to. Raises DescriptionError.
+    """
     try:
         given = yaml.safe_load(content)
     except yaml.YAMLError as error:
@@ -80,9 +87,18 @@ def parse(content: str, folder: Path) -> Declared:
     }
     endpoints = {
         f"{PREFIX}{name}": _endpoint(f"endpoints.{name}", name, one, credentials, folder)
-        for name, one in _named("endpoints", top.get("endpoints"))
+        for name, one in laid_over(under, dict(_named("endpoints", top.get("endpoints")))).items()
     }
     return Declared(endpoints, credentials)
+
+
+def laid_over(under: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Both; where both say something, `given` wins, in what belongs together key by key."""
+    found = {**under, **given}
+    for key in under.keys() & given.keys():
+        if isinstance(under[key], Mapping) and isinstance(given[key], Mapping):
+            found[key] = laid_over(under[key], given[key])
+    return found
 
 
 def _named(where: str, given: Any) -> Iterable[tuple[str, Any]]:

@@ -136,6 +136,7 @@ class Endpoint:
     price: Price = Price()
     json: JsonMapping | None = None
     trusted: bool = False
+    objects: bool = False  # a row of an only input is an object all the same, as its caller writes it
     gradient_model: str = ""  # of the same server: what `whybox differentiate` wrote, under this name
 
 

@@ -27,7 +27,12 @@ from whybox_server.serving.remote.session import Session, pinned
 
 FINGERPRINT_BYTES = 32
 UNPINNED_TTL_S = 60.0
-NUMBERING = frozenset(("x-request-id", "x-correlation-id", "traceparent", "tracestate", "b3", "baggage"))
+NUMBERING = frozenset(
+    (
+        *("x-request-id", "x-correlation-id", "traceparent", "tracestate", "baggage"),
+        *("b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags"),
+    )
+)
 HIDING = secrets.token_bytes(32)  # of this process: nobody can test for a header's value by a name
 
 Shapes = Mapping[str, tuple[int, ...]]

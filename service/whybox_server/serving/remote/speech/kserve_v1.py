@@ -19,7 +19,7 @@ from whybox_server.serving.remote.speech.row_values import count, rows_of
 from whybox_server.serving.remote.speech.scores import Reading, scores_of
 
 MODELS = "/v1/models"
-NOT_FOUND = 404
+OBJECTS = "objects"  # of `Described.manner`: rows are objects by input, though there is only one
 REMEDY = "check the protocol and the model's name"
 SILENT = "the server says nothing of the model beforehand"
 
@@ -46,17 +46,20 @@ def describe(endpoint: Endpoint) -> Exchange[Described]:
         endpoint.output or endpoint.spec.output,
         labels=endpoint.spec.labels,
         notes=notes,
-        manner={"model": model},
+        manner={"model": model, **({OBJECTS: "yes"} if endpoint.objects else {})},
     )
 
 
 def ask(endpoint: Endpoint, described: Described, rows: Mapping[str, Array]) -> Exchange[Array]:
-    path = f"{MODELS}{segments(described.manner['model'])}:predict"
-    reply = decoded((yield post(path, {"instances": rows_of(rows)})))
+    reply = decoded((yield post(predict_path(described), {"instances": rows_of(rows, objects=OBJECTS in described.manner)})))
     reading = Reading("`predictions`", REMEDY, endpoint.spec.labels, described.output)
     if not isinstance(reply, dict) or "predictions" not in reply:
         raise ModelOutputInvalid(f"the reply is {json_text.kind_of(reply)}, without `predictions`; {REMEDY}")
     return scores_of(reply["predictions"], count(rows), reading)
+
+
+def predict_path(described: Described) -> str:
+    return f"{MODELS}{segments(described.manner['model'])}:predict"
 
 
 def _only_model() -> Exchange[str]:

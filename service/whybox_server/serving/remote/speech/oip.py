@@ -44,16 +44,17 @@ SHOWN = 40  # characters of a name that a server made up
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tensor:
-    """One of a reply. raw: little endian, row major. values: numbers, texts or bytes, nested or flat."""
+    """One of a reply, or of a request. raw: little endian, row major. values: numbers, texts or bytes, nested or flat."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     raw: bytes | None = None
     values: Any = None
+    role: str = "output"
 
     def __str__(self) -> str:
-        return f"output {self.name[:SHOWN]!r}"
+        return f"{self.role} {self.name[:SHOWN]!r}"
 
 
 def raw_of(datatype: str, array: Array) -> bytes | memoryview:
@@ -99,7 +100,7 @@ def bytes_of(element: object) -> bytes:
 
 def _from_raw(tensor: Tensor, raw: bytes) -> Array:
     if tensor.datatype == "BYTES":
-        return _texts(list(_elements(tensor, raw)))
+        return _texts(list(elements_of(tensor, raw)))
     dtype = np.dtype("<u2") if tensor.datatype == "BF16" else DTYPES[tensor.datatype].newbyteorder("<")
     if len(raw) != prod(tensor.shape) * dtype.itemsize:
         raise ModelOutputInvalid(
@@ -139,8 +140,8 @@ def _leaves(values: Any) -> Iterator[Any]:
             yield value
 
 
-def _elements(tensor: Tensor, raw: bytes) -> Iterator[bytes]:
-    """Elements of BYTES."""
+def elements_of(tensor: Tensor, raw: bytes) -> Iterator[bytes]:
+    """Elements of raw BYTES. Raises ModelOutputInvalid."""
     at = 0
     while at < len(raw):
         start = at + LENGTH.size

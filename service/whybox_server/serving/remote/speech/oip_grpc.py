@@ -89,7 +89,7 @@ def metadata_of(said: pb.ModelMetadataResponse) -> Metadata:
         tuple(map(_says, said.inputs)),
         tuple(map(_says, said.outputs)),
         tuple(said.versions),
-        _parameters(said),
+        parameters_of(said),
     )
 
 
@@ -168,10 +168,10 @@ def _tensor(one: pb.InferTensor, raw: bytes | None) -> Tensor:
 
 
 def _says(one: Any) -> Says:
-    return says(one.name, one.datatype, list(one.shape), _parameters(one))
+    return says(one.name, one.datatype, list(one.shape), parameters_of(one))
 
 
-def _parameters(message: Any) -> dict[str, Any]:
+def parameters_of(message: Any) -> dict[str, Any]:
     """Values by name, whichever type they have."""
     found = {}
     for name, parameter in message.parameters.items():

@@ -24,10 +24,10 @@ def columns_of(rows: Mapping[str, Array], wrap: Wrap = plain) -> dict[str, list[
     return {name: [wrap(name, value) for value in array.tolist()] for name, array in rows.items()}
 
 
-def rows_of(rows: Mapping[str, Array], wrap: Wrap = plain) -> list[Any]:
-    """(n,) rows: what the only input takes, or an object by input."""
+def rows_of(rows: Mapping[str, Array], wrap: Wrap = plain, *, objects: bool = False) -> list[Any]:
+    """(n,) rows: what the only input takes, or an object by input. objects: also of an only one."""
     columns = columns_of(rows, wrap)
-    if len(columns) == 1:
+    if len(columns) == 1 and not objects:
         return next(iter(columns.values()))
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 

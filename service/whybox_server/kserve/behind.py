@@ -1,0 +1,44 @@
+"""The predictor behind us as an entry of `endpoints.yaml`: what KServe's flags say of it.
+
+A file may say more of the same endpoint (what its tensors mean, limits, a version), and then wins key by key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+# KServe's own server passes these on, too.
+FORWARD = ("authorization", "x-request-id", "x-b3-traceid")
+# Where requests and curl look for authorities that vouch for a server.
+CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+PROTOCOLS = {"auto": "auto", "v1": "kserve-v1", "v2": "oip-rest", "grpc-v2": "oip-grpc"}
+GRPC = "grpc-v2"
+PORTS = {False: 80, True: 443}  # KServe's Services listen there
+
+
+def entry(
+    model: str, host: str, protocol: str, *, tls: bool, timeout_s: float, environment: Mapping[str, str] = os.environ
+) -> dict[str, Any]:
+    """host: HOST[:PORT] or a URL. protocol: as KServe's flags have it, or "auto"."""
+    found: dict[str, Any] = {
+        "url": _url(host, protocol, tls=tls),
+        "model": model,
+        "protocol": PROTOCOLS[protocol],
+        "forward": [*FORWARD],
+        "limits": {"timeout_s": timeout_s},
+    }
+    bundle = next((environment[name] for name in CA_BUNDLES if environment.get(name)), "")
+    if bundle and found["url"].startswith(("https:", "grpcs:")):
+        found["tls"] = {"ca": os.path.abspath(bundle)}  # noqa: PTH100 - the file's folder is another one
+    return found
+
+
+def _url(host: str, protocol: str, *, tls: bool) -> str:
+    if "://" in host:
+        return host
+    if protocol != GRPC:
+        return f"{'https' if tls else 'http'}://{host}"
+    port = "" if host.rpartition("]")[2].count(":") == 1 else f":{PORTS[tls]}"
+    return f"{'grpcs' if tls else 'grpc'}://{host}{port}"

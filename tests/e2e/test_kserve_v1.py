@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from tests.e2e.serving import INPUTS, Server
 from tests.http_calls import Answer, Http, both
+from tests.redis import free_port
 from tests.remote.web import Request, Response, Web, web
 
 from whybox.inputs import instance
@@ -340,17 +341,22 @@ def test_a_broken_event_is_refused(served: Http):
     assert "ce-source" in answer.json["error"]
 
 
+SAID = {
+    "break": Response(422, {"error": "no flower is called that"}),
+    "half": Response(200, b'{"predictions": ["\\ud800", NaN]}'),
+    "deep": Response(200, b'{"predictions": ' + b"[" * 970 + b"]" * 970 + b"}"),
+}
+
+
 def rows_behind(request: Request) -> Response:
-    """A model of KServe's V1: a probability out of four numbers, or what went wrong there."""
+    """A model of KServe's V1: a probability out of four numbers, or something odd out of a word."""
     if request.method == "GET":
         there = request.path == "/v1/models/flowers"
         return Response(200, {"name": "flowers", "ready": True}) if there else Response(404, {"error": "nothing here"})
     rows = request.json["instances"]
-    if rows == ["break"]:
-        return Response(422, {"error": "no flower is called that"})
-    scores = [
-        0.5 + 0.05 * (np.tanh(sum(row)) if all(isinstance(one, int | float) for one in row) else 0) for row in rows
-    ]
+    if isinstance(rows[0], str):
+        return SAID[rows[0]]
+    scores = [0.5 + 0.05 * np.tanh(sum(row)) for row in rows]
     return Response(200, {"predictions": [[score, 1 - score] for score in scores], "odd": rows == [[1, 2, 3, 4.5]]})
 
 
@@ -383,6 +389,24 @@ def test_predictions_are_passed_on_word_for_word(explainer: Http, behind: Web):
     assert len(answer.json["predictions"]) == 1
 
 
+def test_an_event_is_passed_on_as_what_it_says(explainer: Http, behind: Web):
+    headers = {f"ce-{name}": value for name, value in EVENT.items()}
+    answer = explainer.post("/v1/models/flowers:predict", {"instances": [[1, 2, 3, 4.5]]}, **headers)
+    assert behind.asked[-1].json == {"instances": [[1, 2, 3, 4.5]]}
+    assert not [name for name in behind.asked[-1].headers if name.startswith("ce-")]
+    assert (answer.status, answer.headers["ce-source"]) == (200, "io.kserve.inference.flowers")
+    assert answer.json["odd"] is True
+
+
+def test_whatever_the_predictor_says_is_passed_on_as_json_or_refused(explainer: Http):
+    """Half a surrogate pair, NaN, and a list in a list in a list."""
+    half = explainer.post("/v1/models/flowers:predict", {"instances": ["half"]})
+    assert half.status == 200
+    assert half.json["predictions"][0] == "\ud800"
+    deep = explainer.post("/v1/models/flowers:predict", {"instances": ["deep"]})
+    assert deep.status == 200 or (400 <= deep.status < 500 and [*deep.json] == ["error"])
+
+
 def test_what_the_predictor_refuses_is_refused_with_its_own_status_and_text(explainer: Http):
     answer = explainer.post("/v1/models/flowers:predict", {"instances": ["break"]})
     assert (answer.status, [*answer.json]) == (422, ["error"])
@@ -400,6 +424,16 @@ def test_a_model_behind_us_is_explained_beside_its_own_predictions(explainer: Ht
         provenance = answer.json["explanations"][0]["provenance"]
         assert (provenance["method"], provenance["seed"], provenance["protocol"]) == ("lime", "5", "kserve-v1")
         assert answer.json["explanations"][0]["usage"]["rows_asked"] == "40"
+        assert answer.json["explanations"][0]["parameters"] == {"seed": 5, "num_samples": 40, "method": "lime"}
+
+
+def test_what_was_asked_for_is_told(explainer: Http):
+    """By the caller, over what the operator laid under it."""
+    rows, asked = [[1.5, 2, 3, 4]], {"method": "occlusion"}
+    for parameters, kind in ((asked, list), ({**asked, "tensors": "base64"}, str)):
+        answer = explainer.post("/v1/models/flowers:explain", {"instances": rows, "parameters": parameters})
+        assert isinstance(explained(answer)[0]["attribution"]["values"]["data"], kind)
+        assert answer.json["explanations"][0]["parameters"] == {"seed": 5, **parameters}
 
 
 def test_whole_numbers_are_numbers_like_others(explainer: Http, behind: Web):
@@ -432,3 +466,17 @@ def test_kserves_histograms_name_the_models_there_are(explainer: Http):
         assert [line.partition(" ")[0] for line in counts] == [f'request_{phase}_seconds_count{{model_name="flowers"}}']
     assert any(line.startswith("whybox_") for line in lines)
     assert "invented" not in told.body.decode()
+
+
+def test_a_predictor_that_is_not_there_is_503():
+    """Its name is known, and it is not ready; nothing is explained, and nobody waits."""
+    own = ("--listen", "127.0.0.1:0", "--model_name", "flowers", "--predictor_host", f"127.0.0.1:{free_port()}")
+    with both(*own, models=None) as http:
+        assert http.call("GET", "/").status == 200
+        assert http.call("GET", "/v1/models").json == {"models": ["flowers"]}
+        for answer in (
+            http.call("GET", "/v1/models/flowers"),
+            http.post("/v1/models/flowers:explain", {"instances": [[1.5, 2]]}),
+            http.post("/v1/models/flowers:predict", {"instances": [[1.5, 2]]}),
+        ):
+            assert (answer.status, [*answer.json]) == (503, ["error"])

@@ -102,7 +102,9 @@ def handlers(service: Service) -> grpc.GenericRpcHandler:
         return grpc.unary_unary_rpc_method_handler(call, request.FromString, lambda reply: reply.SerializeToString())
 
     names = ("ServerLive", "ServerReady", "ModelReady", "ModelMetadata", "ModelInfer")
-    return grpc.method_handlers_generic_handler(SERVICE, {name: handler(name, getattr(service, name)) for name in names})
+    return grpc.method_handlers_generic_handler(
+        SERVICE, {name: handler(name, getattr(service, name)) for name in names}
+    )
 
 
 def main(folder: str, port: str) -> None:

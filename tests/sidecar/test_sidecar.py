@@ -61,7 +61,9 @@ def beside(behind: ModelServer, folder: Path) -> Iterator[Server]:
     (folder / "endpoints.yaml").write_text(yaml.safe_dump({"endpoints": {"net": net}}))
     with (
         redis_server() as redis,
-        running("--endpoints", str(folder / "endpoints.yaml"), "--redis", redis.url, "--trust-uploads", models=None) as server,
+        running(
+            "--endpoints", str(folder / "endpoints.yaml"), "--redis", redis.url, "--trust-uploads", models=None
+        ) as server,
     ):
         yield server
 

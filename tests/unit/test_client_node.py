@@ -71,7 +71,7 @@ def test_a_server_that_is_about_to_stop_is_asked_again(tmp_path: Path) -> None:
     """UNAVAILABLE and CANCELLED are what callers hear of a closing door; the third time somebody answers."""
     recorder = Recorder()
     doors = [code_pb2.UNAVAILABLE, code_pb2.CANCELLED]
-    recorder.answers["Explain"] = lambda _, context: doors and abort(context, doors.pop(), "SERVER_DRAINING", "about to stop")
+    recorder.answers["Explain"] = lambda _, context: doors and abort(context, doors.pop(), "SERVER_DRAINING", "stops")
     (tmp_path / "t.json").write_text('"a text"')
     with serving(recorder) as target:
         assert call(target, "models/x", str(tmp_path / "t.json")).returncode == 0

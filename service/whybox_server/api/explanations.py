@@ -13,12 +13,11 @@ from whybox_server.api.decode import to_task
 from whybox_server.api.encode import from_answer, from_plan, from_progress
 from whybox_server.api.guard import request_id
 from whybox_server.api.headers import headers_in
-from whybox_server.api.methods import method_info, methods_for
+from whybox_server.api.methods import list_of_all, methods_for
 from whybox_server.core.spec import ModelSpec
 from whybox_server.engine.endpoints import Caller
 from whybox_server.engine.explainer import Explainer
 from whybox_server.engine.task import Answer, Plan, Progress, Update
-from whybox_server.methods import METHODS
 from whybox_server.serving.remote.endpoint import Endpoint
 
 RENDERERS: dict[int, Callable[[explanation_pb2.Explanation], bytes]] = {
@@ -74,7 +73,7 @@ class Explanations(explain_pb2_grpc.ExplanationServiceServicer):
         self, request: explain_pb2.ListMethodsRequest, context: Any
     ) -> explain_pb2.ListMethodsResponse:
         if not request.model:
-            return explain_pb2.ListMethodsResponse(methods=map(method_info, METHODS))
+            return list_of_all()
         loop = asyncio.get_running_loop()
         caller = Caller(headers=headers_in(context))
         async with self._explainer.catalogue.lease(request.model, ModelSpec(), caller) as model:

@@ -15,6 +15,7 @@ from whybox_server.api.status import to_status
 from whybox_server.core.errors import DeadlineExceeded
 from whybox_server.http.context import Context, Refused, timeout_in
 from whybox_server.http.ending import ended, ending_of
+from whybox_server.http.request import INLINE_BYTES
 
 T = TypeVar("T")
 
@@ -85,3 +86,8 @@ async def attended(work: Awaitable[T], request: Request) -> T:
 async def _leaving(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+async def aside(size: int, work: Callable[[], T]) -> T:
+    """The result of work that takes longer the more bytes there are: off the event loop, if there are many."""
+    return work() if size <= INLINE_BYTES else await asyncio.to_thread(work)

@@ -5,7 +5,6 @@ Axis 0 of every tensor counts instances. Whether an instance fits the model is t
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -19,8 +18,8 @@ from whybox_server.api.headers import headers_in
 from whybox_server.api.tensors import from_array
 from whybox_server.core.errors import InvalidRequest, UnknownModel
 from whybox_server.core.rows import Array
+from whybox_server.http.calls import aside
 from whybox_server.http.decode import parse
-from whybox_server.http.request import INLINE_BYTES
 from whybox_server.kserve.asked import Asked, Metadata
 from whybox_server.kserve.desk import Desk
 from whybox_server.kserve.infer import EXPLANATION, InferInput, InferOutput, InferRequest, InferResponse
@@ -60,25 +59,21 @@ class Inferring:
         """
         with self.meters.timed(name) as timed:
             with timed.phase("preprocess"):
-                request = await _aside(size, read)
+                request = await aside(size, read)
                 metadata = check_version(await self.desk.metadata(name, context), version)
                 headers = headers_in(context)
-                asked = await _aside(size, lambda: asked_of(request, metadata, headers))
+                asked = await aside(size, lambda: asked_of(request, metadata, headers))
             with timed.phase("explain"):
                 explanations = await self.desk.explain(name, asked, context)
             with timed.phase("postprocess"):
                 served = "".join(metadata.versions[:1])
+                given = merged(self.desk.defaults, asked.parameters)
 
                 def response() -> T:
-                    output = written(explanations, asked.parameters)
+                    output = written(explanations, given)
                     return write(InferResponse(name, served, request.id or request_id.get(), (output,)), request.binary)
 
-                return await _aside(sum(one.ByteSize() for one in explanations), response)
-
-
-async def _aside(size: int, work: Callable[[], T]) -> T:
-    """The result of work that takes longer the more bytes there are: large ones off the event loop."""
-    return work() if size <= INLINE_BYTES else await asyncio.to_thread(work)
+                return await aside(sum(one.ByteSize() for one in explanations), response)
 
 
 def asked_of(request: InferRequest, metadata: Metadata, headers: Mapping[str, str]) -> Asked:
@@ -165,7 +160,7 @@ def row_of(array: Array, at: int) -> Array:
 
 
 def written(explanations: Sequence[explanation_pb2.Explanation], given: Mapping[str, Any]) -> InferOutput:
-    """Each explanation as JSON. given: what the caller asked for."""
+    """Each explanation as JSON. given: what was asked for."""
     texts = np.empty((len(explanations), 1), object)
     texts[:, 0] = [msgspec.json.encode(shown(one, given)) for one in explanations]
     return InferOutput(EXPLANATION, "BYTES", texts, TEXT)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -16,11 +17,11 @@ from starlette.routing import Route
 
 from whybox.v1 import explanation_pb2
 from whybox_server.api.guard import Guard
-from whybox_server.core.errors import InvalidRequest
+from whybox_server.core.errors import InvalidRequest, ModelOutputInvalid
+from whybox_server.http.calls import aside
 from whybox_server.http.context import Context
 from whybox_server.http.encode import JSON
 from whybox_server.http.reply import HEADERS, plain
-from whybox_server.http.request import INLINE_BYTES
 from whybox_server.kserve.asked import Asked
 from whybox_server.kserve.desk import Desk
 from whybox_server.kserve.door import Call, Door
@@ -35,8 +36,6 @@ from whybox_server.kserve.shown import shown
 PREFIX = "/v1"
 NOT_READY = 503
 PICTURE = f'"{B64}"'.encode()
-
-T = TypeVar("T")
 
 
 def routes(
@@ -99,14 +98,14 @@ class Pages:
         name = _name(request)
         with self.meters.timed(name) as timed:
             with timed.phase("preprocess"):
-                asked, asking = await _aside(self._weight(body), lambda: self._asked(request, body))
+                asked, asking = await aside(self._weight(body), lambda: self._asked(request, body))
             with timed.phase("explain"):
                 explanations = await self.desk.explain(name, asked, context)
             with timed.phase("predict"):  # after that: what the method has asked is known by now
                 predictions = await self.desk.predict(name, asked, context)
             with timed.phase("postprocess"):
-                size = sum(one.ByteSize() for one in explanations)
-                content = await _aside(size, lambda: _answer(predictions, explanations, asked))
+                given = merged(self.desk.defaults, asked.parameters)
+                content = await asyncio.to_thread(_answer, predictions, explanations, given)
         return self._response(name, content, asking)
 
     async def predict(self, request: Request, body: bytes, context: Context) -> Response:
@@ -114,14 +113,14 @@ class Pages:
         name = _name(request)
         with self.meters.timed(name) as timed:
             with timed.phase("preprocess"):
-                said, asking = await _aside(len(body), lambda: opened(_headers(request), body))
+                said, asking = await aside(len(body), lambda: opened(_headers(request), body))
             with timed.phase("predict"):
                 reply = await self.desk.pass_on(name, said, context) if isinstance(said, dict) else None
                 if reply is None:
-                    asked = await _aside(self._weight(body), lambda: self._read(request, said))
+                    asked = await aside(self._weight(body), lambda: self._read(request, said))
                     reply = {"predictions": await self.desk.predict(name, asked, context)}
             with timed.phase("postprocess"):
-                content = await _aside(len(body), lambda: msgspec.json.encode(reply))
+                content = await aside(len(body), lambda: _encoded(reply))
         return self._response(name, content, asking)
 
     def _weight(self, body: bytes) -> int:
@@ -152,14 +151,21 @@ def _parameters(said: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _answer(predictions: list[Any], explanations: list[explanation_pb2.Explanation], asked: Asked) -> bytes:
-    told = [shown(explanation, asked.parameters) for explanation in explanations]
-    return msgspec.json.encode({"predictions": predictions, "explanations": told})
+def _answer(
+    predictions: list[Any], explanations: list[explanation_pb2.Explanation], given: Mapping[str, Any]
+) -> bytes:
+    told = [shown(explanation, given) for explanation in explanations]
+    return _encoded({"predictions": predictions, "explanations": told})
 
 
-async def _aside(size: int, work: Callable[[], T]) -> T:
-    """The result of work that takes longer the more bytes there are: large ones off the event loop."""
-    return work() if size <= INLINE_BYTES else await asyncio.to_thread(work)
+def _encoded(value: Any) -> bytes:
+    """JSON of what may come from a server behind us. Raises ModelOutputInvalid for what cannot be passed on."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can only escape
+        return json.dumps(value).encode()
+    except RecursionError:
+        raise ModelOutputInvalid("the predictor's reply is nested too deeply") from None
 
 
 def _name(request: Request) -> str:

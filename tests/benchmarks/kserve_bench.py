@@ -25,7 +25,7 @@ from tests.benchmarks.speed import picture
 from tests.e2e.serving import running
 
 COUNTS = (1, 8, 64)
-ROUNDS = {1: 9, 8: 5, 64: 3}
+ROUNDS = {1: 15, 8: 7, 64: 5}
 DIGIT_SIDE = 28
 YAML = "modality: image\nscore: probability\nimage:\n  layout: CHW\n"
 

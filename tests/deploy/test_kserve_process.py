@@ -175,7 +175,7 @@ def test_an_explainer_is_alive_at_once_and_ready_when_its_predictor_is() -> None
         assert np.ravel(told["predictions"][0])[0] == pytest.approx(behind.said(ROW), rel=1e-5)
         (found,) = told["explanations"]
         assert found["provenance"]["method"] == "lime", "the manifest's WHYBOX_EXPLAIN_METHOD"
-        assert found["usage"]["rows_planned"] == "500", "and its WHYBOX_EXPLAIN_PARAMETERS"
+        assert found["usage"]["rows_planned"] == 500, "and its WHYBOX_EXPLAIN_PARAMETERS"
         with whybox.Client(pod.grpc) as client:
             assert client.explain(f"endpoints/{NAME}", np.array(ROW, np.float32), "occlusion").complete
     ignored = {line["flag"]: line["level"] for line in pod.said("flag ignored")}
@@ -202,8 +202,8 @@ def test_the_walk_through_the_readme_ends_where_it_says() -> None:
             status, told = pod.ask(path[1], json.loads(body[1]), **headers)
             assert status == 200, told
             provenance = told["explanations"][0]["provenance"]
-            methods.append((provenance["method"], provenance.get("seed", "0")))
-        assert methods == [("lime", "0"), ("kernel_shap", "7"), ("occlusion", "0")]
+            methods.append((provenance["method"], provenance.get("seed", 0)))
+        assert methods == [("lime", 0), ("kernel_shap", 7), ("occlusion", 0)]
         with urlopen(f"http://{pod.http}/metrics", timeout=WAIT_S) as reply:
             metrics = reply.read().decode()
     assert f'request_explain_seconds_count{{model_name="{NAME}"}} 3.0' in metrics
@@ -225,6 +225,6 @@ def test_a_file_beside_the_predictor_is_explained_from_inside() -> None:
         assert (status, told.get("error")) == (200, None)
         status, told = pod.ask(f"/v1/models/{NAME}:explain", {"instances": [ROW], "parameters": {"method": "gradient"}})
         assert status == 400
-        assert "its graph is not here" in told["error"]
+        assert "declares no gradient_model" in told["error"]
     (line,) = pod.said("KServe's flag gives way to ours")
     assert (line["setting"], line["kserve"], line["ours"]) == ("predictor_protocol", "v1", "v2")

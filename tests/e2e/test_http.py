@@ -300,7 +300,7 @@ def test_health_documents_and_their_headers(served: Http):
 
 
 def test_what_runs_is_finished_before_the_server_stops():
-    """And while it runs, newcomers hear that the server is about to stop, or find nobody."""
+    """And while it runs, newcomers are served on the connections they have, or find nobody."""
     body = {**LONG, "rise": {"num_masks": 400}}
     with both("--drain-s", "60") as served:
         answers: list[Any] = []

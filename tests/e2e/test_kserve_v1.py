@@ -422,8 +422,8 @@ def test_a_model_behind_us_is_explained_beside_its_own_predictions(explainer: Ht
         direct = rows_behind(Request("POST", "", {}, json.dumps({"instances": rows}).encode())).body["predictions"]
         assert answer.json["predictions"] == direct
         provenance = answer.json["explanations"][0]["provenance"]
-        assert (provenance["method"], provenance["seed"], provenance["protocol"]) == ("lime", "5", "kserve-v1")
-        assert answer.json["explanations"][0]["usage"]["rows_asked"] == "40"
+        assert (provenance["method"], provenance["seed"], provenance["protocol"]) == ("lime", 5, "kserve-v1")
+        assert answer.json["explanations"][0]["usage"]["rows_asked"] == 40
         assert answer.json["explanations"][0]["parameters"] == {"seed": 5, "num_samples": 40, "method": "lime"}
 
 
@@ -452,7 +452,7 @@ def test_the_operators_parameters_are_those_of_lime_when_another_method_is_chose
     answer = explainer.post(
         "/v1/models/flowers:explain", {"instances": [[1.5, 2, 3, 4]], "parameters": {"method": "occlusion"}}
     )
-    assert explained(answer)[0]["provenance"]["seed"] == "5"
+    assert explained(answer)[0]["provenance"]["seed"] == 5
 
 
 def test_kserves_histograms_name_the_models_there_are(explainer: Http):

@@ -69,6 +69,13 @@ def test_a_record_of_a_model_with_an_input_per_column() -> None:
     assert made["city"].tolist() == ["Bern"]
 
 
+def test_a_record_names_the_inputs_of_any_model() -> None:
+    """As `explain.proto` says: by column name or input name. One number per input is no table for that."""
+    inputs = [Input("a", FLOAT, ()), Input("b", FLOAT, ())]
+    made = arrays_of(Record({"b": 2.0, "a": 1.0}), inputs, ModelSpec(modality=Modality.TENSOR), "instances[0]")
+    assert {name: array.tolist() for name, array in made.items()} == {"a": [1.0], "b": [2.0]}
+
+
 @pytest.mark.parametrize(
     ("fields", "mention"), [({"age": 1.0, "hieght": 2.0}, "did you mean height"), ({"age": 1.0}, "missing: height")]
 )

@@ -96,10 +96,9 @@ def _channels(scaled: Array, channels: int, field: str) -> Array:
 def _record(
     fields: Mapping[str, float | str], inputs: Sequence[Declared], spec: ModelSpec, field: str
 ) -> dict[str, Array]:
-    """Columns by name, spread over the model's inputs in their order."""
-    names = _columns(spec, field)
-    if set(fields) == {one.name for one in inputs}:
-        names = [one.name for one in inputs]
+    """Columns by name, spread over the model's inputs in their order; or a value by name of each input."""
+    own = [one.name for one in inputs]
+    names = own if set(fields) == set(own) else _columns(spec, field)
     for name in fields:
         if name not in names:
             near = difflib.get_close_matches(name, names, 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -12,8 +13,12 @@ from google.protobuf.descriptor import FieldDescriptor as Kinds
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from whybox.v1 import tensor_pb2
+
 JSON = "application/json"
 OWN_PACKAGE = "whybox."
+LONG = (Kinds.CPPTYPE_INT64, Kinds.CPPTYPE_UINT64)
+REAL = (Kinds.CPPTYPE_DOUBLE, Kinds.CPPTYPE_FLOAT)
 # https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto says which HTTP status each maps to.
 STATUSES = {
     code_pb2.OK: 200,
@@ -36,58 +41,74 @@ STATUSES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a message is written where proto3 JSON is not all that is wanted.
+
+    whole: of 64-bit integers. arrays: of tensors; None: field by field. without: fields left out, by full name.
+    """
+
+    whole: Callable[[int], Any] = str
+    arrays: Callable[[tensor_pb2.Tensor], Any] | None = None
+    without: frozenset[str] = frozenset()
+
+
+PROTO3 = Style()
+
+
 def to_json(message: Message) -> bytes:
     """proto3 JSON with the names of the proto; bytes are base64, 64-bit integers are texts."""
-    return msgspec.json.encode(_plain(message))
+    return msgspec.json.encode(plain_values(message))
 
 
-def _plain(message: Message) -> dict[str, Any]:
+def plain_values(message: Message, style: Style = PROTO3) -> dict[str, Any]:
     """As `MessageToDict` has it, but bytes stay bytes: msgspec writes them as base64, without a copy in between."""
     if not message.DESCRIPTOR.full_name.startswith(OWN_PACKAGE):
         # google.rpc.Status holds Any, whose JSON is another matter.
         known: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
         return known
-    return {field.name: _value(field, value) for field, value in message.ListFields()}
+    return {
+        field.name: _value(field, value, style)
+        for field, value in message.ListFields()
+        if field.full_name not in style.without
+    }
 
 
-def _value(field: Any, value: Any) -> Any:
+def _value(field: Any, value: Any, style: Style) -> Any:
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        one = _written(field.message_type.fields_by_name["value"])
+        one = _written(field.message_type.fields_by_name["value"], style)
         return {str(key): one(item) for key, item in value.items()}  # keys are texts or whole numbers
-    one = _written(field)
+    one = _written(field, style)
     return [one(item) for item in value] if field.is_repeated else one(value)
 
 
-def _written(field: Any) -> Callable[[Any], Any]:
+def _written(field: Any, style: Style) -> Callable[[Any], Any]:
     """What makes JSON of one value of that field."""
     if field.message_type is not None:
-        return _plain
+        if style.arrays is not None and field.message_type is tensor_pb2.Tensor.DESCRIPTOR:
+            return style.arrays
+        return lambda message: plain_values(message, style)
     if field.enum_type is not None:
-        return lambda number: _named(field.enum_type.values_by_number, number)
-    return WRITTEN.get(field.cpp_type, _same)
+        return lambda chosen: _named(field.enum_type.values_by_number, chosen)
+    if field.cpp_type in LONG:
+        return style.whole
+    return number if field.cpp_type in REAL else _same
 
 
-def _named(values: Mapping[int, Any], number: int) -> str | int:
+def _named(values: Mapping[int, Any], chosen: int) -> str | int:
     """The name of an enum's value; a number that is none of them stays one."""
-    return values[number].name if number in values else number
+    return values[chosen].name if chosen in values else chosen
 
 
 def _same(value: Any) -> Any:
     return value
 
 
-def _double(number: float) -> float | str:
-    if math.isfinite(number):
-        return number
-    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
-
-
-WRITTEN: dict[int, Callable[[Any], Any]] = {
-    Kinds.CPPTYPE_INT64: str,
-    Kinds.CPPTYPE_UINT64: str,
-    Kinds.CPPTYPE_DOUBLE: _double,
-    Kinds.CPPTYPE_FLOAT: _double,
-}
+def number(value: float) -> float | str:
+    """JSON has no word for what is not finite; these are protobuf's."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def retry_after(status: status_pb2.Status) -> str | None:

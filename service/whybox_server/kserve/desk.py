@@ -83,7 +83,8 @@ class Desk:
     async def explain(self, name: str, asked: Asked, context: Any) -> list[explanation_pb2.Explanation]:
         """One explanation per instance. Raises whatever `Explain` does."""
         full = await self._find(name)
-        request = request_of(full, asked.instances, merged(self.defaults, asked.parameters))
+        given = merged(self.defaults, asked.parameters)
+        request = await asyncio.to_thread(request_of, full, asked.instances, given)  # it copies all instances
         if not self._is_predictor(full):
             return await self.explanations.explained(request, context)
         assert self.predictor is not None

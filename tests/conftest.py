@@ -6,8 +6,13 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import settings
+
+# A shell ignores Ctrl-C for what it runs in the background, and so would every process that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Workers share the cores, and threads that wait for tiny products spin. Read when a worker loads numpy.
 for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

@@ -102,6 +102,13 @@ def test_what_passes_is_tried_again():
     assert (tally.calls, tally.paid, tally.retries, tally.refused, tally.unreached) == (4, 4, 3, 2, 1)
 
 
+def test_a_server_that_is_about_to_stop_is_asked_again():
+    """gRPC's core answers calls that meet it at its end with CANCELLED, which is HTTP's 499; nobody cancelled them."""
+    world = World(first(Refused(499, "CANCELLED"), Refused(499, "CANCELLED")))
+    assert world.sender().run(asking) == b"good"
+    assert len(world.made) == 3
+
+
 def test_nothing_is_waited_for_that_comes_after_the_deadline():
     """Retry-After is 60 s and the deadline 30 s away: the caller hears so at once, and how to help it."""
     world = World(always(Refused(429, "quota", 60.0)))

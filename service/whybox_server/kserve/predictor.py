@@ -27,7 +27,7 @@ from whybox_server.serving.remote.transport import Transport
 
 T = TypeVar("T")
 
-UNSEEN_S, SEEN_S = 1.0, 10.0  # between two looks at a predictor that did not answer, and at one that did
+UNSEEN_S, SEEN_S = 1.0, 5.0  # between two looks at a predictor that did not answer, and at one that did
 LOOK_S = 5.0  # for one call of a look
 WHO_ARE_YOU = ("401", "403")  # it answers, though not to us
 OPEN_INFERENCE = (Speech.OIP_REST, Speech.OIP_GRPC)

@@ -20,7 +20,8 @@ from whybox_server.serving.remote.pace import Clock, Pace
 FIRST_S, LONGEST_S = 0.1, 10.0  # mean waits are half of what these double between
 NEW_ATTEMPTS = 3  # at a server that has never answered
 DOUBTFUL_ATTEMPTS = 5  # of what is more likely the rows' fault than the moment's
-PASSING = frozenset({408, 425, 429, 502, 503, 504})  # may be over when it is tried again
+CLOSING = 499  # gRPC's CANCELLED, which a server's core says to calls that meet it while it stops
+PASSING = frozenset({408, 425, 429, CLOSING, 502, 503, 504})  # may be over when it is tried again
 CROWDED = frozenset({429, 503})  # it has too much to do
 DOWN = PASSING - {429}  # nobody would have been answered
 FAULTY = 500  # says nothing: a defect at these rows, or of the moment

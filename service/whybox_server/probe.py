@@ -1,8 +1,8 @@
 """`python -m whybox_server.probe [HOST:PORT]`: is the server on this machine serving?
 
-For health checks that must run a command: Docker's, and Kubernetes' when the server speaks TLS, because
-its gRPC probes do not. It reads the server's own environment, so that both agree where and how the server
-listens. It knows the health protocol, and nothing else of the server.
+For health checks that must run a command, as Docker's. It reads the server's own environment, so that both agree
+where and how the server listens: on the plaintext port for health alone, if there is one, else on gRPC's own.
+It knows the health protocol, and nothing else of the server.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ def reachable(listen: str) -> str:
 
 
 def open_channel(address: str, name: str, environment: Mapping[str, str]) -> grpc.Channel:
-    """With TLS if the server has it. Raises OSError when its files cannot be read.
+    """With TLS if the server has it there. Raises OSError when its files cannot be read.
 
     name: one that the certificate holds. The certificate itself is all that is trusted, and where callers
     must show one, the server shows its own.
     """
     certificate = environment.get("WHYBOX_TLS_CERT")
-    if not certificate:
+    if not certificate or address == reachable(environment.get("WHYBOX_HEALTH_LISTEN", "")):
         return grpc.insecure_channel(address)
     chain = Path(certificate).read_bytes()
     pair: tuple[bytes | None, bytes | None] = (None, None)
@@ -57,7 +57,7 @@ def ask(channel: grpc.Channel, service: str, timeout_s: float) -> str:
 
 def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     """Exit status 0 when it serves; otherwise 1, and one line on stderr says why."""
-    listen = environment.get("WHYBOX_LISTEN") or DEFAULT_LISTEN
+    listen = environment.get("WHYBOX_HEALTH_LISTEN") or environment.get("WHYBOX_LISTEN") or DEFAULT_LISTEN
     parser = argparse.ArgumentParser("whybox_server.probe", description="is the server serving?")
     parser.add_argument("address", nargs="?", default=reachable(listen), help="HOST:PORT")
     parser.add_argument("--service", default="", help="liveness, readiness, startup or a gRPC service")

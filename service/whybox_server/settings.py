@@ -33,7 +33,7 @@ MODEL_NAME = re.compile(r"[\w-]+", re.ASCII)  # what KServe's gateway routes
 
 
 class Settings(BaseSettings):
-    """Explains models over gRPC, and as JSON over HTTP."""
+    """Explains models over gRPC and HTTP. Flags are variables WHYBOX_*, too; KServe's (--model_name) are understood."""
 
     model_config = SettingsConfigDict(
         env_prefix="WHYBOX_",

@@ -54,6 +54,19 @@ def test_it_asks_what_the_server_was_told_to_listen_on(capfd: pytest.CaptureFixt
     assert "UNAVAILABLE" in capfd.readouterr().err
 
 
+def test_a_port_for_health_alone_is_asked_in_plaintext(tmp_path: Path) -> None:
+    """Whatever the certificate is: nothing of TLS is looked at, not even whether its files are there."""
+    with serving() as port:
+        environment = {
+            "WHYBOX_LISTEN": "127.0.0.1:1",
+            "WHYBOX_HEALTH_LISTEN": f"0.0.0.0:{port}",
+            "WHYBOX_TLS_CERT": str(tmp_path / "gone.crt"),
+        }
+        assert main([], environment) == 0
+        assert main(["--service", "liveness"], environment) == 1
+        assert main(["127.0.0.1:1"], environment) == 1, "another address has the server's TLS"
+
+
 def test_a_server_that_accepts_and_hangs_is_not_healthy(capfd: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]

@@ -33,7 +33,7 @@ from whybox_server.engine.kept import Kept
 from whybox_server.engine.shelf import Shelf
 from whybox_server.http.edge import make_app
 from whybox_server.http.server import HttpServer
-from whybox_server.kserve import oip, published, v1, v2
+from whybox_server.kserve import oip, openapi, published, v1, v2
 from whybox_server.kserve.defaults import defaults_of
 from whybox_server.kserve.desk import Desk
 from whybox_server.kserve.meters import Meters
@@ -170,7 +170,8 @@ class Service:
                     "whybox.v1.ModelService": models,
                     "whybox.v1.EndpointService": endpoints,
                 }
-                app = make_app(servicers, guard, transport.message_bytes, desk.all_ready, self._routes(desk, guard))
+                routes, paths = self._routes(desk, guard), openapi.described()
+                app = make_app(servicers, guard, transport.message_bytes, desk.all_ready, routes, paths)
                 http = HttpServer(app, replace(transport, listen=settings.http_listen), settings.drain_s)
                 log.info("serving http", address=await http.start())
                 stops.append(http.stop)

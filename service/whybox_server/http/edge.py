@@ -38,13 +38,14 @@ def make_app(
     message_bytes: int,
     ready: Callable[[], Awaitable[bool]],
     more: Sequence[Route] = (),
+    more_described: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {}),
 ) -> Starlette:
     """servicers: by the service's full name. message_bytes: most in one message. ready: whether calls are taken.
 
-    more: routes of others beside ours.
+    more: routes of others beside ours. more_described: their paths for the OpenAPI document, and schemas.
     """
     found = bindings(servicers)
-    described = document(found)
+    described = document(found, *more_described)
     shown = page(described)
 
     async def alive(request: Request) -> Response:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
+from types import MappingProxyType
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -16,10 +17,11 @@ from whybox_server.http.request import OCTETS, header_name, upload_fields
 from whybox_server.http.routes import Binding
 
 Schema = dict[str, Any]
+NOTHING: Mapping[str, Schema] = MappingProxyType({})
 ABOUT = (
     "Explains what models say: every RPC of the gRPC services, in proto3 JSON. Names are those of the protos "
     "(camelCase is taken too). Elements of a tensor are base64 of little-endian bytes or nested lists of numbers. "
-    "Errors are google.rpc.Status."
+    "Errors are google.rpc.Status. Below /v1 and /v2 are the routes of KServe's explainers."
 )
 TENSOR_DATA: Schema = {"anyOf": [{"type": "string", "contentEncoding": "base64"}, {"type": "array"}]}
 STATUS: Schema = {
@@ -70,16 +72,19 @@ SCALARS: dict[int, Schema] = {
 }
 
 
-def document(bindings: Sequence[Binding]) -> Schema:
-    """The whole document."""
+def document(
+    bindings: Sequence[Binding], more: Mapping[str, Schema] = NOTHING, schemas_of_more: Mapping[str, Schema] = NOTHING
+) -> Schema:
+    """The whole document. more: paths of others beside ours, and the schemas that they refer to."""
     said: dict[str, str] = json.loads((resources.files("whybox_server.http") / "comments.json").read_text("utf-8"))
-    schemas: dict[str, Schema] = {"Status": STATUS}
+    schemas: dict[str, Schema] = {"Status": STATUS, **schemas_of_more}
     paths: dict[str, Schema] = {}
     named: set[str] = set()
     for binding in sorted(bindings, key=lambda one: (one.rpc.name.split("/")[0], one.template)):
         operation = _operation(binding, said, schemas)
         operation["operationId"] = _fresh(binding.rpc.name.replace("/", "_"), named)
         paths.setdefault(binding.template, {})[binding.verb.lower()] = operation
+    paths |= more
     return {
         "openapi": "3.1.0",
         "info": {"title": "whybox", "version": "v1", "summary": "The explanation server", "description": ABOUT},

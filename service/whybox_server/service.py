@@ -1,29 +1,17 @@
-"""The composition root: the only file that knows every class."""
+"""The composition root: everything of a server, wired. With `wires`, it alone knows every class."""
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
-from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import structlog
 from prometheus_client import start_http_server
-from starlette.routing import Route
 
-from whybox.v1 import endpoint_pb2_grpc, explain_pb2_grpc, model_pb2_grpc
-from whybox_server.api import server as grpc_server
-from whybox_server.api.endpoint_calls import EndpointCalls
-from whybox_server.api.explanations import Explanations
-from whybox_server.api.guard import Guard
-from whybox_server.api.models import Models
 from whybox_server.engine.admission import Admission
 from whybox_server.engine.catalogue import Catalogue
 from whybox_server.engine.endpoints import Endpoints
@@ -31,13 +19,7 @@ from whybox_server.engine.events import Events
 from whybox_server.engine.explainer import Explainer
 from whybox_server.engine.kept import Kept
 from whybox_server.engine.shelf import Shelf
-from whybox_server.http.edge import make_app
-from whybox_server.http.server import HttpServer
-from whybox_server.kserve import oip, openapi, published, v1, v2
-from whybox_server.kserve.defaults import defaults_of
-from whybox_server.kserve.desk import Desk
 from whybox_server.kserve.meters import Meters
-from whybox_server.kserve.predictor import Predictor
 from whybox_server.observe import logs
 from whybox_server.observe.metrics import Metrics
 from whybox_server.serving.batch.batcher import Batcher
@@ -49,7 +31,6 @@ from whybox_server.serving.cache.redis_store import RedisOptions, RedisStore
 from whybox_server.serving.onnx.session import Execution, Provider
 from whybox_server.serving.onnx.vet import Limits
 from whybox_server.serving.remote import census
-from whybox_server.serving.remote.declared import PREFIX as ENDPOINTS
 from whybox_server.serving.remote.declared import parse, read
 from whybox_server.serving.remote.endpoint import Endpoint
 from whybox_server.serving.remote.opening import Opener
@@ -59,10 +40,8 @@ from whybox_server.serving.remote.transport.credentials import Wallet
 from whybox_server.serving.remote.transport.dial import Dialler
 from whybox_server.serving.remote.transport.egress import egress_of
 from whybox_server.settings import MIB, Settings, split_address, usable_cores
+from whybox_server.wires import Wires
 
-log = structlog.get_logger("whybox.app")
-
-VERSION = metadata.version("whybox")
 MOST_OPEN_ENDPOINTS = 256  # at once; what nobody uses is hung up first
 
 
@@ -138,68 +117,8 @@ class Service:
                 host, port = split_address(settings.metrics_listen, "metrics_listen")
                 exporter, thread = start_http_server(port, host, self.metrics.registry)
                 stack.callback(_stop_exporter, exporter, thread)
-            transport = transport_of(settings)
-            guard = Guard(self.events)
-            server = grpc_server.make_server(transport, [guard])
-            explanations = Explanations(self.explainer, settings.default_deadline_s, settings.max_deadline_s)
-            models, endpoints = Models(self.catalogue, settings.model_mib * MIB), EndpointCalls(self.endpoints)
-            explain_pb2_grpc.add_ExplanationServiceServicer_to_server(explanations, server)
-            model_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
-            endpoint_pb2_grpc.add_EndpointServiceServicer_to_server(endpoints, server)
-            health = grpc_server.add_health(server)
-            predictor = self._predictor(partial(grpc_server.say_ready, health))
-            defaults = defaults_of(settings.explain_method, settings.explain_parameters)
-            desk = Desk(self.catalogue, explanations, lambda: self.admission.draining, predictor, defaults)
-            oip.add_to(server, oip.Inference(desk, VERSION, self.meters))
-            grpc_server.add_reflection(server, (published.SERVICE,), published.Published())
-            port = grpc_server.add_port(server, transport)
-            if settings.health_listen is not None:
-                probed, address = await grpc_server.open_health_port(health, settings.health_listen)
-                stack.push_async_callback(probed.stop, 0)  # after the drain, which it has told of
-                log.info("serving health", address=address)
-            await server.start()
-            await grpc_server.say_serving(health)
-            if predictor is not None:
-                await predictor.start()
-                stack.push_async_callback(predictor.close)
-            stops: list[Callable[[], Awaitable[Any]]] = [lambda: server.stop(settings.drain_s)]
-            stack.push_async_callback(self._drain, health, stops)
-            if settings.http_listen is not None:
-                servicers = {
-                    "whybox.v1.ExplanationService": explanations,
-                    "whybox.v1.ModelService": models,
-                    "whybox.v1.EndpointService": endpoints,
-                }
-                routes, paths = self._routes(desk, guard), openapi.described()
-                app = make_app(servicers, guard, transport.message_bytes, desk.all_ready, routes, paths)
-                http = HttpServer(app, replace(transport, listen=settings.http_listen), settings.drain_s)
-                log.info("serving http", address=await http.start())
-                stops.append(http.stop)
-            host, _ = split_address(settings.listen, "listen")
-            yield f"{host}:{port}"
-
-    def _predictor(self, heed: Callable[[bool], Awaitable[None]]) -> Predictor | None:
-        """heed: hears whether it answers."""
-        if not self._settings.behind():
-            return None
-        endpoint = self.endpoints.declared.endpoints[f"{ENDPOINTS}{self._settings.model_name}"]
-        return Predictor(endpoint, self.way, heed)
-
-    def _routes(self, desk: Desk, guard: Guard) -> list[Route]:
-        """KServe's, over HTTP."""
-        most = self._settings.message_mib * MIB
-        registry = self.metrics.registry
-        told = registry if self._settings.model_name else None  # KServe's clusters look for metrics on this port
-        return [
-            *v1.routes(desk, guard, most, self.meters, told),
-            *v2.routes(desk, guard, most, VERSION, self.meters),
-        ]
-
-    async def _drain(self, health: Any, stops: Sequence[Callable[[], Awaitable[Any]]]) -> None:
-        """Tell probes, close the doors politely, let the running calls end, cancel the rest when time is up."""
-        self.admission.draining = True
-        await health.enter_graceful_shutdown()
-        await asyncio.gather(*(stop() for stop in stops))
+            wires = Wires(settings, self.explainer, self.metrics.registry, self.meters, self.way)
+            yield await stack.enter_async_context(wires.open())
 
 
 def way_of(settings: Settings) -> Callable[[Endpoint], Carrier]:
@@ -229,17 +148,6 @@ def cache_of(settings: Settings, batcher: Batcher, pool: Executor) -> Cache:
     secret = settings.cache_secret.encode() or secrets.token_bytes(32)
     store = None if settings.redis is None else RedisStore(RedisOptions(url=settings.redis))
     return Cache(batcher, size, store, secret, pool)
-
-
-def transport_of(settings: Settings) -> grpc_server.Transport:
-    return grpc_server.Transport(
-        listen=settings.listen,
-        message_bytes=settings.message_mib * MIB,
-        max_deadline_s=settings.max_deadline_s,
-        tls_cert=settings.tls_cert,
-        tls_key=settings.tls_key,
-        tls_client_ca=settings.tls_client_ca,
-    )
 
 
 def _stop_exporter(exporter: Any, thread: threading.Thread) -> None:

@@ -30,7 +30,7 @@ BELOW = {
 }
 OBSERVED = "whybox_server.engine.events"  # all that `observe` may know of the engine
 # The composition root knows everybody; the probe knows nobody.
-ROOT_FILES = {"app.py", "service.py", "settings.py", "probe.py", "__init__.py", "__main__.py"}
+ROOT_FILES = {"app.py", "service.py", "wires.py", "settings.py", "probe.py", "__init__.py", "__main__.py"}
 PURE = {"core", "perturb", "methods", "graph", "render"}
 IMPURE_IMPORTS = {"asyncio", "threading", "time", "logging", "socket", "grpc", "redis", "onnxruntime"}
 UNSEEDED = {"seed", "rand", "randn", "random", "normal", "uniform", "choice", "shuffle", "permutation"}

@@ -51,14 +51,19 @@ def answering(model: Model, instance: Instance, inside: NumpyInside | None = Non
 
 
 def answering_in_pieces(
-    model: Model, instance: Instance, size: int, rng: np.random.Generator, inside: NumpyInside | None = None
+    model: Model,
+    instance: Instance,
+    sizes: Sequence[int],
+    rng: np.random.Generator,
+    inside: NumpyInside | None = None,
 ) -> Answer:
-    """Answer in shuffled batches of `size` rows, and put the answers back in order."""
+    """Answer in shuffled batches whose sizes are drawn from `sizes`, and put the answers back in order."""
     whole = answering(model, instance, inside)
 
     def answer(query: Query) -> Reply:
         order = rng.permutation(len(query.rows))
-        batches = [order[lo : lo + size] for lo in range(0, len(order), size)]
+        ends = np.cumsum(rng.choice(sizes, len(order)))
+        batches = np.split(order, ends[ends < len(order)])
         replies = [whole(some(query, at)) for at in batches]
         return Reply(*(in_order(field, replies, np.argsort(order)) for field in REPLY_FIELDS))
 

@@ -169,10 +169,14 @@ class Settings(BaseSettings):
             raise ValueError(f"predictor_host: {said}; HOST and HOST:PORT alone are fine, too") from None
         if with_scheme and self.predictor_use_ssl and not place.tls:
             raise ValueError("predictor_use_ssl: predictor_host is a URL without TLS; write https:// or grpcs://")
+        self.behind()
         return self
 
     def behind(self) -> dict[str, dict[str, Any]]:
-        """The predictor as an entry of endpoints.yaml, by its model's name; empty if there is none."""
+        """The predictor as an entry of endpoints.yaml, by its model's name; empty if there is none.
+
+        Raises ValueError for a CA bundle that is no file.
+        """
         if self.model_name is None or self.predictor_host is None:
             return {}
         return {

@@ -72,7 +72,7 @@ class Wires:
                 stack.push_async_callback(probed.stop, 0)  # after the drain, which it has told of
                 log.info("serving health", address=address)
             await server.start()
-            await grpc_server.say_serving(health)
+            await grpc_server.say_serving(health, (published.SERVICE,))
             if desk.predictor is not None:
                 await desk.predictor.start()
                 stack.push_async_callback(desk.predictor.close)

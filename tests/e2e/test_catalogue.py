@@ -30,7 +30,7 @@ from whybox import cli
 from whybox_server.core.spec import Modality
 from whybox_server.methods import METHOD, METHODS
 
-BUDGETS = (1, 7, 60)
+BUDGETS = (7, 60)
 SEVEN, POSITIVE, PULSE, MALIGNANT = 7, 1, 1, 0
 SIZES = ("radius", "perimeter", "area", "concave points")  # what a large tumour has more of
 PULSE_STEPS = slice(64, 91)  # steps 70 to 85, and what segments and patches add at both ends

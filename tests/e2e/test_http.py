@@ -289,6 +289,17 @@ def test_a_caller_that_leaves_ends_the_work(path: str, call: str):
         until(served.server, f"ExplanationService/{call}", "CANCELLED")
 
 
+@pytest.mark.parametrize("path", ["/nothing", "/healthz", "/v1/nothing", "/api/v1/methods"])
+def test_a_body_that_breaks_off_into_nonsense_is_no_defect_of_ours(served: Http, path: str):
+    """Wherever it was sent; its caller hears that it was no HTTP."""
+    host, _, port = served.address.partition(":")
+    with socket.create_connection((host, int(port)), timeout=SOON_S) as line, line.makefile("rb") as said:
+        line.sendall(f"POST {path} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\n".encode())
+        assert said.read().startswith(b"HTTP/1.1 400")
+    assert served.call("GET", "/healthz").status == 200
+    assert not [entry for entry in served.server.lines if entry["event"] == "defect"]
+
+
 def test_health_documents_and_their_headers(served: Http):
     assert served.call("GET", "/healthz").json == {"status": "SERVING"}
     assert served.call("GET", "/readyz").status == 200

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -372,11 +374,15 @@ def explainer(behind: Web) -> Iterator[Http]:
     host = behind.url.removeprefix("http://")
     own = ("--listen", "127.0.0.1:0", "--message-mib", "2", "--explain-parameters", '{"seed": 5, "num_samples": 40}')
     with both("--model_name", "flowers", "--predictor_host", host, *own, models=None) as http:
-        patience = time.monotonic() + SOON_S
-        while http.call("GET", "/v1/models/flowers").status != 200:
-            assert time.monotonic() < patience
-            time.sleep(0.05)
+        until_ready(http, "flowers")
         yield http
+
+
+def until_ready(http: Http, model: str) -> None:
+    patience = time.monotonic() + SOON_S
+    while http.call("GET", f"/v1/models/{model}").status != 200:
+        assert time.monotonic() < patience
+        time.sleep(0.05)
 
 
 def test_predictions_are_passed_on_word_for_word(explainer: Http, behind: Web):
@@ -412,7 +418,7 @@ def test_what_the_predictor_refuses_is_refused_with_its_own_status_and_text(expl
     assert (answer.status, [*answer.json]) == (422, ["error"])
     assert "no flower is called that" in answer.json["error"]
     explained_ = explainer.post("/v1/models/flowers:explain", {"instances": ["break"]})
-    assert explained_.status == 400
+    assert explained_.status == 422
 
 
 def test_a_model_behind_us_is_explained_beside_its_own_predictions(explainer: Http, behind: Web):
@@ -453,6 +459,45 @@ def test_the_operators_parameters_are_those_of_lime_when_another_method_is_chose
         "/v1/models/flowers:explain", {"instances": [[1.5, 2, 3, 4]], "parameters": {"method": "occlusion"}}
     )
     assert explained(answer)[0]["provenance"]["seed"] == 5
+
+
+def test_a_tensor_of_the_open_inference_protocol_is_a_plain_row_to_a_predictor_that_speaks_v1(
+    explainer: Http, behind: Web
+):
+    """What its caller calls the only tensor says nothing; the rows asked are those of `:explain`."""
+    tensor = {"name": "whatever", "shape": [1, 4], "datatype": "FP64", "data": [1.5, 2, 3, 3.25]}
+    answer = explainer.post("/v2/models/flowers/explain", {"inputs": [tensor]})
+    assert answer.status == 200, answer.body
+    assert {type(row) for row in behind.asked[-1].json["instances"]} == {list}
+    [over_v2] = [json.loads(text) for text in answer.json["outputs"][0]["data"]]
+    [over_v1] = explained(explainer.post("/v1/models/flowers:explain", {"instances": [tensor["data"]]}))
+    assert over_v2["attribution"]["values"] == over_v1["attribution"]["values"]
+
+
+def test_a_predictor_that_hangs_holds_nobody_up_but_its_own_callers():
+    """More of them than the event loop has threads; their deadlines end them, and the rest is answered meanwhile."""
+    over, hanging = threading.Event(), threading.Event()
+
+    def hangs(request: Request) -> Response:
+        if request.method != "GET" and hanging.is_set():
+            over.wait(SOON_S)
+        return rows_behind(request)
+
+    with web(hangs) as slow, both(
+        "--model_name", "flowers", "--predictor_host", slow.url.removeprefix("http://"), "--listen", "127.0.0.1:0"
+    ) as http:
+        until_ready(http, "flowers")
+        hanging.set()
+        with ThreadPoolExecutor(40) as callers:
+            late = [
+                callers.submit(http.post, "/v1/models/flowers:predict", {"instances": [[1, 2]]}, **{"x-timeout-s": "1"})
+                for _ in range(40)
+            ]
+            assert {answer.result().status for answer in late} == {504}
+        assert http.call("GET", "/metrics").status == 200
+        assert explain(http, "sentiment", [REVIEW], **LIME).status == 200
+        assert not over.is_set()
+        over.set()
 
 
 def test_kserves_histograms_name_the_models_there_are(explainer: Http):

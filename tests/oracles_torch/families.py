@@ -17,6 +17,7 @@ with quiet():
     from torchvision import models
     from torchvision.models.convnext import CNBlockConfig
     from torchvision.models.efficientnet import MBConvConfig
+    from torchvision.models.mobilenetv3 import InvertedResidualConfig
     from torchvision.models.regnet import BlockParams
     from torchvision.models.resnet import BasicBlock
     from torchvision.models.vgg import make_layers
@@ -52,6 +53,23 @@ def vgg() -> nn.Module:
     return nn.Sequential(layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), head)
 
 
+def mobilenet_v2() -> nn.Module:
+    """The first two of its seven settings: with and without expansion, stride and shortcut."""
+    return models.MobileNetV2(CLASSES, 0.25, [[1, 16, 1, 1], [6, 24, 2, 2]])
+
+
+def mobilenet_v3() -> nn.Module:
+    """Blocks of every kind: rectified or hard swish, with squeeze and excitation or without, with a shortcut or not."""
+    blocks = [
+        InvertedResidualConfig(16, 3, 16, 16, True, "RE", 2, 1, 0.5),
+        InvertedResidualConfig(16, 3, 48, 24, False, "RE", 2, 1, 0.5),
+        InvertedResidualConfig(24, 3, 48, 24, False, "RE", 1, 1, 0.5),
+        InvertedResidualConfig(24, 5, 96, 40, True, "HS", 2, 1, 0.5),
+        InvertedResidualConfig(40, 5, 96, 40, True, "HS", 1, 1, 0.5),
+    ]
+    return models.MobileNetV3(blocks, last_channel=64, num_classes=CLASSES)
+
+
 def efficientnet() -> nn.Module:
     blocks = [
         MBConvConfig(1, 3, 1, 8, 8, 1, 1.0, 1.0),
@@ -82,11 +100,11 @@ def vit() -> nn.Module:
 
 
 def swin() -> nn.Module:
-    """Windows of 4 on 8 x 8 and 4 x 4 patches, shifted in every second block."""
+    """Windows of 4 on 8 x 8 patches, shifted in the second block, and on 4 x 4, where there is nothing to shift."""
     return models.SwinTransformer(
         patch_size=[4, 4],
         embed_dim=8,
-        depths=[2, 2],
+        depths=[2, 1],
         num_heads=[2, 2],
         window_size=[4, 4],
         num_classes=CLASSES,
@@ -112,8 +130,8 @@ FAMILIES = {
     "resnet": Family(lambda: models.ResNet(BasicBlock, [1, 1, 1, 1], num_classes=CLASSES)),
     "vgg_bn": Family(vgg),
     "densenet": Family(lambda: models.DenseNet(8, (2, 2, 2), 16, num_classes=CLASSES)),
-    "mobilenet_v2": Family(lambda: models.MobileNetV2(num_classes=CLASSES, width_mult=0.25)),
-    "mobilenet_v3": Family(lambda: models.mobilenet_v3_small(width_mult=0.5, num_classes=CLASSES)),
+    "mobilenet_v2": Family(mobilenet_v2),
+    "mobilenet_v3": Family(mobilenet_v3),
     "efficientnet": Family(efficientnet),
     "convnext": Family(convnext),
     "regnet": Family(regnet),

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from whybox_server.graph.gradient import RESULT, SEED, differentiate
 
-ROWS, STEPS, WIDTH, HIDDEN, CLASSES = 3, 7, 6, 5, 3
+ROWS, STEPS, WIDTH, HIDDEN, CLASSES = 3, 4, 6, 5, 3
 LEGACY_OPSET = 17
 KINDS = {
     "lstm": (nn.LSTM, {"num_layers": 2, "bidirectional": True}),

@@ -23,6 +23,7 @@ from whybox_server.core.errors import (
     InvalidRequest,
     MethodUnsupported,
     ModelFailed,
+    ModelOutputInvalid,
     Overloaded,
     TooLarge,
     UnknownModel,
@@ -47,6 +48,7 @@ TABLE: list[tuple[WhyboxError, int]] = [
     (WhyboxError("/etc/secret"), 500),
     (EndpointUnreachable("did not answer"), 503),
     (Draining("about to stop", 0.2), 503),
+    (ModelOutputInvalid("NaN"), 502),
     (DeadlineExceeded("the deadline passed"), 504),
 ]
 
@@ -63,12 +65,31 @@ def test_an_error_has_its_status_and_its_text(error: WhyboxError, status: int):
     assert later == (str(-(-int(error.retry_after_s * 10) // 10)) if isinstance(error, Overloaded) else None)
 
 
-@pytest.mark.parametrize(("own", "status"), [(422, 422), (500, 500), (429, 429), (302, 400), (99, 400), ("", 400)])
-def test_what_is_passed_on_is_refused_with_the_status_of_who_refused_it(own: Any, status: int):
-    """Elsewhere such a refusal is a precondition that failed, whatever its own status was."""
+@pytest.mark.parametrize(
+    ("own", "explaining", "passed_on"),
+    [
+        (400, 400, 400),
+        (401, 401, 401),
+        (403, 403, 403),
+        (422, 422, 422),
+        (429, 429, 429),
+        (503, 503, 503),
+        (404, 502, 404),
+        (500, 502, 500),
+        (302, 502, 502),
+        (200, 502, 502),
+        ("", 502, 502),
+    ],
+)
+def test_what_the_predictor_refuses_is_its_own_fault_unless_it_is_the_callers(
+    own: Any, explaining: int, passed_on: int
+):
+    """RFC 9110, 15.6.3: 502 for what came back from behind a gateway and cannot be used. What was passed on word
+    for word has the status of who refused it.
+    """
     refused = to_status(EndpointRefused("it answered", status=own), "id-1")
-    assert failure(refused, passed_on=True).status_code == status
-    assert failure(refused).status_code == 400
+    assert failure(refused).status_code == explaining
+    assert failure(refused, passed_on=True).status_code == passed_on
 
 
 async def asked(

@@ -66,6 +66,8 @@ def test_where_nobody_says_what_the_model_takes_the_callers_name_stands():
     """One tensor or several; and nobody says that they are a table's."""
     [instance] = instances_of([given_as("pixels", [[1, 2]])], [])
     assert [*arrays_in(instance)] == ["pixels"]
+    [alone] = instances_of([given_as("b", [[1, 2]])], [row("a", 2), row("b", 2)])
+    assert [*arrays_in(alone)] == ["b"], "one of two inputs is called by its name, so that the other is missed"
     [instance] = instances_of([given_as("a", [[1]]), given_as("b", [[2]])], [])
     assert {name: array.shape for name, array in arrays_in(instance).items()} == {"a": (1,), "b": (1,)}
 

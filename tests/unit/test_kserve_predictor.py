@@ -16,6 +16,7 @@ from whybox.v1 import explain_pb2
 from whybox_server.api.tensors import from_array
 from whybox_server.core.errors import EndpointRefused, EndpointUnreachable, InvalidRequest
 from whybox_server.kserve import predictor
+from whybox_server.kserve.asked import Asked
 from whybox_server.kserve.behind import entry
 from whybox_server.kserve.inferred import ONLY, inputs_of
 from whybox_server.kserve.predictor import Found, Predictor, look
@@ -74,8 +75,10 @@ def test_a_look_shows_what_a_server_speaks(found: dict[str, Response], protocol:
 
 def test_a_model_that_is_being_loaded_is_not_ready() -> None:
     """It has metadata already, as KServe's and Triton's models do."""
-    with web(pages(v2(INPUTS, ready=503))) as server, pytest.raises(EndpointRefused, match="not ready yet"):
-        look(declared(server.url), way, {})
+    with web(pages(v2(INPUTS, ready=503))) as server:
+        with pytest.raises(EndpointRefused, match="not ready yet") as refused:
+            look(declared(server.url), way, {})
+        assert refused.value.details["status"] == "503"
 
 
 def test_where_nobody_listens_a_look_says_so(free: int) -> None:
@@ -151,6 +154,47 @@ def test_a_predictor_that_knows_its_callers_only_answers_all_the_same() -> None:
         await watched.close()
 
     with web(guarded) as server:
+        asyncio.run(scene(server))
+
+
+def test_a_caller_with_a_wrong_word_takes_readiness_from_nobody() -> None:
+    """The predictor's 401 is about him; others are answered as before, and probes hear nothing of it."""
+
+    def guarded(request: Request) -> Response:
+        if request.headers.get("authorization") == "Bearer wrong":
+            return Response(401, {"error": "who are you?"})
+        return v2(INPUTS).get(request.path, NOTHING)
+
+    async def refused(endpoint: Endpoint) -> None:
+        raise EndpointRefused("401", status=401)
+
+    async def scene(server: Web) -> None:
+        told = Told()
+        watched = Predictor(declared(server.url), way, told)
+        await watched.through(named, {})
+        with pytest.raises(EndpointRefused, match="401"):
+            await watched.through(refused, {"authorization": "Bearer wrong"})
+        assert (watched.answers, told.heard) == (True, [True])
+        assert watched.found == Found(Speech.OIP_REST, silent=False)
+
+    with web(guarded) as server:
+        asyncio.run(scene(server))
+
+
+def test_rows_are_objects_where_the_caller_wrote_objects() -> None:
+    """The Open Inference Protocol has no tensors without names: its only one is no column of that name."""
+
+    async def scene(server: Web) -> None:
+        watched = Predictor(declared(server.url), way, Told())
+        row = explain_pb2.Instance()
+        row.tensors.by_name["x"].CopyFrom(from_array(np.zeros(4)))
+        assert not (await watched.through(named, {}, Asked((row,)))).objects
+        assert (await watched.through(named, {}, Asked((row,), rows=[{"x": [0.0] * 4}]))).objects
+        nameless = explain_pb2.Instance()
+        nameless.tensors.by_name[""].CopyFrom(from_array(np.zeros(4)))
+        assert not (await watched.through(named, {}, Asked((nameless,), rows=[[0.0] * 4]))).objects
+
+    with web(pages(V1_READY)) as server:
         asyncio.run(scene(server))
 
 

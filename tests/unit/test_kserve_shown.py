@@ -51,6 +51,16 @@ def test_whole_numbers_are_numbers_as_long_as_readers_keep_them():
     assert found["provenance"]["seed"] == str(2**64 - 1)
 
 
+def test_zero_and_false_are_said():
+    """Readers of plain JSON know no defaults: class 0 has an index, and what is not complete says so."""
+    message = Explanation()
+    message.targets.add(label="ant")
+    found = shown(message, {})
+    assert found["complete"] is False
+    assert list(found["warnings"]) == []
+    assert found["targets"] == [{"index": 0, "score": 0.0, "label": "ant"}], "a probability that is unset stays so"
+
+
 ARRAYS = hnp.arrays(
     st.sampled_from([np.dtype(name) for name in ("f8", "f4", "i8", "u8", "i1", "?", "f2")]),
     hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3),

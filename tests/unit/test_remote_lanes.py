@@ -60,6 +60,17 @@ def lane(found: RemoteModel, mode: Mode = Mode.FAST) -> Lane:
     return found.lane(Want.SCORES, mode, X)
 
 
+def test_a_model_that_was_read_before_the_first_answer_asks_for_one_itself():
+    """Its labels and kind were guesses; another caller's first answer in the meantime makes them no better."""
+    early = model()
+    assert (early.unseen, early.spec.labels) == (True, ())
+    known = early.settle(X, np.array([[0.25, 0.75]]))
+    assert early.unseen
+    assert not known.unseen
+    late = early.settle(X, np.array([[0.25, 0.75]]))
+    assert (late.unseen, late.kind, late.labels_for(X)) == (False, known.kind, known.labels_for(X))
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -1,5 +1,7 @@
 """What an operator may set, and what is refused before anything listens."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -103,6 +105,20 @@ def test_a_predictor_needs_the_name_of_its_model() -> None:
     assert from_command_line([*there, "grpcs://x"]).predictor_use_ssl
     with pytest.raises(ValidationError, match="predictor_use_ssl: predictor_host is a URL without TLS"):
         from_command_line([*there, "http://x"])
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_authorities_of_a_predictor_are_a_file(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A wrong path is told at start, with the variable that holds it; without TLS nobody looks there."""
+    for one in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(one, raising=False)
+    monkeypatch.setenv(name, str(tmp_path / "nowhere.pem"))
+    there = ["--model-name", "m", "--predictor-host", "x"]
+    with pytest.raises(ValidationError, match=f"{name}: .*nowhere.pem is not a file"):
+        from_command_line([*there, "--predictor-use-ssl"])
+    assert from_command_line(there).predictor_host == "x"
+    (tmp_path / "nowhere.pem").touch()
+    assert from_command_line([*there, "--predictor-use-ssl"]).predictor_use_ssl
 
 
 def test_what_explains_by_default_is_known_at_start(monkeypatch: pytest.MonkeyPatch) -> None:

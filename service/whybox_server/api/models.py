@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -54,7 +53,7 @@ class Models(model_pb2_grpc.ModelServiceServicer):
             raise InvalidRequest.of("model", "required")
         caller = Caller(headers=headers_in(context))
         async with self._catalogue.lease(request.model, ModelSpec(), caller) as model:
-            outputs = await asyncio.to_thread(model.predict, arrays)
+            outputs = await self._catalogue.predict(model, arrays, context.time_remaining())
         tensors = {name: from_array(array) for name, array in outputs.items()}
         return model_pb2.PredictResponse(outputs=tensor_pb2.Tensors(by_name=tensors))
 

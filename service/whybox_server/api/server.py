@@ -95,8 +95,9 @@ async def open_health_port(servicer: health.aio.HealthServicer, listen: str) -> 
     return server, f"{listen.rpartition(':')[0]}:{port}"
 
 
-async def say_serving(servicer: health.aio.HealthServicer) -> None:
-    for name in ("", "liveness", "readiness", "startup", *SERVICES):
+async def say_serving(servicer: health.aio.HealthServicer, more: Sequence[str] = ()) -> None:
+    """more: services that other folders answer."""
+    for name in ("", "liveness", "readiness", "startup", *SERVICES, *more):
         await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
 
 

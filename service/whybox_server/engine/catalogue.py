@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from whybox_server.core.errors import InvalidRequest, ModelRejected, TooLarge, UnknownModel
+from whybox_server.core.rows import Array
 from whybox_server.core.spec import ModelSpec
 from whybox_server.engine.endpoints import NOBODY, Caller, Endpoints
 from whybox_server.engine.events import Events, ModelLoaded
@@ -29,6 +30,7 @@ from whybox_server.serving.onnx.session import Execution
 from whybox_server.serving.onnx.trial import Bounds, trial
 from whybox_server.serving.onnx.vet import TRUSTED, Limits
 from whybox_server.serving.remote.declared import PREFIX as ENDPOINTS
+from whybox_server.serving.remote.model import RemoteModel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,6 +118,14 @@ class Catalogue:
             raise ModelRejected(f"{name} cannot be used: {source.problem}", rule="FOLDER")
         async with self._use(source, spec) as model:
             yield model
+
+    async def predict(
+        self, model: Model, inputs: Mapping[str, Array], seconds: float | None, field: str = "inputs"
+    ) -> dict[str, Array]:
+        """What a leased model says of rows, as `Model.predict`. seconds: until the caller's deadline."""
+        if isinstance(model, RemoteModel):
+            return await self.endpoints.waiting.done(lambda patience: model.predict(inputs, field, patience), seconds)
+        return await asyncio.to_thread(model.predict, inputs, field)
 
     def close(self) -> None:
         """Let go of every session."""

@@ -22,6 +22,7 @@ from whybox_server.core.rows import Array
 from whybox_server.core.spec import ModelSpec
 from whybox_server.engine.events import Events, ModelLoaded
 from whybox_server.engine.kept import Kept
+from whybox_server.engine.waiting import Waiting
 from whybox_server.serving.onnx import meaning
 from whybox_server.serving.remote.check import violations
 from whybox_server.serving.remote.declared import PREFIX, Declared
@@ -63,6 +64,7 @@ class Endpoints:
     inline: bool
     events: Events
     clock: Callable[[], float] = time.monotonic
+    waiting: Waiting = field(default_factory=Waiting)
     _created: OrderedDict[str, Endpoint] = field(default_factory=OrderedDict)
     _memos: dict[str, Memo] = field(default_factory=dict)
 
@@ -119,7 +121,7 @@ class Endpoints:
         Raises what `lease` raises, and what asking rows does.
         """
         async with self.lease(name, ModelSpec(), caller) as model:
-            return await asyncio.to_thread(probed, model, row)
+            return await self.waiting.done(lambda patience: probed(model, row))
 
     @asynccontextmanager
     async def lease(self, name: str, spec: ModelSpec, caller: Caller) -> AsyncIterator[RemoteModel]:
@@ -155,6 +157,7 @@ class Endpoints:
     def close(self) -> None:
         """Hang up everywhere."""
         self.sessions.close()
+        self.waiting.close()
 
     def _vouched(self, endpoint: Endpoint, credential: str) -> Endpoint:
         """What a caller declared, as far as he may."""
@@ -181,7 +184,7 @@ class Endpoints:
 
     async def _open(self, endpoint: Endpoint, headers: Mapping[str, str]) -> Session:
         started = time.perf_counter()
-        session = await asyncio.to_thread(self.open, endpoint, headers)
+        session = await self.waiting.done(lambda patience: self.open(endpoint, headers))
         seconds = time.perf_counter() - started
         self.events.tell(ModelLoaded(session.digest, PROVIDER, seconds, session.described.notes))
         return session

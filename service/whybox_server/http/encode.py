@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ JSON = "application/json"
 OWN_PACKAGE = "whybox."
 LONG = (Kinds.CPPTYPE_INT64, Kinds.CPPTYPE_UINT64)
 REAL = (Kinds.CPPTYPE_DOUBLE, Kinds.CPPTYPE_FLOAT)
+COUNTED = (*LONG, *REAL, Kinds.CPPTYPE_INT32, Kinds.CPPTYPE_UINT32, Kinds.CPPTYPE_BOOL)
 # https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto says which HTTP status each maps to.
 STATUSES = {
     code_pb2.OK: 200,
@@ -46,11 +48,13 @@ class Style:
     """How a message is written where proto3 JSON is not all that is wanted.
 
     whole: of 64-bit integers. arrays: of tensors; None: field by field. without: fields left out, by full name.
+    zeros: numbers, truth values and lists are there even if they are 0, false or empty.
     """
 
     whole: Callable[[int], Any] = str
     arrays: Callable[[tensor_pb2.Tensor], Any] | None = None
     without: frozenset[str] = frozenset()
+    zeros: bool = False
 
 
 PROTO3 = Style()
@@ -67,15 +71,29 @@ def plain_values(message: Message, style: Style = PROTO3) -> dict[str, Any]:
         # google.rpc.Status holds Any, whose JSON is another matter.
         known: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
         return known
-    return {
+    there = {
         field.name: _value(field, value, style)
         for field, value in message.ListFields()
         if field.full_name not in style.without
     }
+    return {**_zeros(message.DESCRIPTOR), **there} if style.zeros else there
+
+
+@cache
+def _zeros(descriptor: Any) -> Mapping[str, Any]:
+    """What numbers, truth values and lists of a message are as long as nobody sets them."""
+    lists = [field for field in descriptor.fields if field.is_repeated and not _is_map(field)]
+    plain = [field for field in descriptor.fields if not (field.is_repeated or field.has_presence or field.enum_type)]
+    counted = {field.name: field.default_value for field in plain if field.cpp_type in COUNTED}
+    return {**counted, **{field.name: () for field in lists}}
+
+
+def _is_map(field: Any) -> bool:
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
 
 
 def _value(field: Any, value: Any, style: Style) -> Any:
-    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+    if _is_map(field):
         one = _written(field.message_type.fields_by_name["value"], style)
         return {str(key): one(item) for key, item in value.items()}  # keys are texts or whole numbers
     one = _written(field, style)

@@ -10,7 +10,8 @@ import ssl
 from collections.abc import Iterator
 
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from h11 import LocalProtocolError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whybox_server.api.server import MAX_CONCURRENT_RPCS, Transport, stamps_of
 from whybox_server.http.ending import IN_SCOPE, Ending
@@ -41,7 +42,7 @@ class HttpServer:
 
         async def told(scope: Scope, receive: Receive, send: Send) -> None:
             scope[IN_SCOPE] = self._ending
-            await app(scope, receive, send)
+            await app(scope, receive, _patient(send))
 
         tls = None if transport.tls_cert is None else (lambda config, default: context_of(transport))
         self._server = Quiet(
@@ -103,6 +104,22 @@ class HttpServer:
         until = loop.time() + min(LEAVING_S, self._drain_s)
         while self._server.server_state.connections and loop.time() < until:  # noqa: ASYNC110 - uvicorn tells nobody
             await asyncio.sleep(POLL_S)
+
+
+def _patient(send: Send) -> Send:
+    """The same, for callers whose request breaks off into what is no HTTP.
+
+    uvicorn has told them so, and hung up; one turn of the loop later it knows, and takes our answer for nobody.
+    """
+
+    async def sent(message: Message) -> None:
+        try:
+            await send(message)
+        except LocalProtocolError:
+            await asyncio.sleep(0)
+            await send(message)
+
+    return sent
 
 
 def _listen(host: str, port: int) -> socket.socket:

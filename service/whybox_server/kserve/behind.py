@@ -21,7 +21,10 @@ PORTS = {False: 80, True: 443}  # KServe's Services listen there
 def entry(
     model: str, host: str, protocol: str, *, tls: bool, timeout_s: float, environment: Mapping[str, str] = os.environ
 ) -> dict[str, Any]:
-    """host: HOST[:PORT] or a URL. protocol: as KServe's flags have it, or "auto"."""
+    """host: HOST[:PORT] or a URL. protocol: as KServe's flags have it, or "auto".
+
+    Raises ValueError for a bundle of authorities that is no file.
+    """
     found: dict[str, Any] = {
         "url": _url(host, protocol, tls=tls),
         "model": model,
@@ -29,9 +32,12 @@ def entry(
         "forward": [*FORWARD],
         "limits": {"timeout_s": timeout_s},
     }
-    bundle = next((environment[name] for name in CA_BUNDLES if environment.get(name)), "")
-    if bundle and found["url"].startswith(("https:", "grpcs:")):
-        found["tls"] = {"ca": os.path.abspath(bundle)}  # noqa: PTH100 - the file's folder is another one
+    said = next((name for name in CA_BUNDLES if environment.get(name)), None)
+    if said is not None and found["url"].startswith(("https:", "grpcs:")):
+        bundle = os.path.abspath(environment[said])  # noqa: PTH100 - the file's folder is another one
+        if not os.path.isfile(bundle):  # noqa: PTH113
+            raise ValueError(f"{said}: {bundle} is not a file")
+        found["tls"] = {"ca": bundle}
     return found
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from whybox.v1 import explain_pb2, explanation_pb2
+from whybox.v1 import explanation_pb2
 from whybox_server.api.decode import to_givens
 from whybox_server.api.explanations import Explanations
 from whybox_server.api.headers import headers_in
@@ -29,7 +29,7 @@ from whybox_server.engine.shelf import PREFIX as MODELS
 from whybox_server.engine.task import Given
 from whybox_server.kserve.asked import Asked, Metadata
 from whybox_server.kserve.parameters import merged, request_of
-from whybox_server.kserve.predictor import Predictor
+from whybox_server.kserve.predictor import NOTHING, Predictor
 from whybox_server.serving.model import Model
 from whybox_server.serving.remote.declared import PREFIX as ENDPOINTS
 from whybox_server.serving.remote.endpoint import Endpoint
@@ -91,7 +91,7 @@ class Desk:
         return await self.predictor.through(
             lambda endpoint: self.explanations.explained(request, context, endpoint),
             headers_in(context),
-            asked.instances,
+            asked,
         )
 
     async def predict(self, name: str, asked: Asked, context: Any) -> list[Any]:
@@ -101,12 +101,12 @@ class Desk:
         async def read(model: Model) -> list[Any]:
             if isinstance(model, RemoteModel) and relays(model) and asked.rows:
                 body = {"instances": list(asked.rows)}
-                reply = await asyncio.to_thread(relay, model, body, len(asked.rows))
+                reply = await self._relayed(model, body, len(asked.rows), context)
                 return _predictions(reply, len(asked.rows))
-            givens = to_givens(asked.instances)
-            return await asyncio.to_thread(_said, model, givens)
+            rows = await asyncio.to_thread(_rows, model, to_givens(asked.instances))
+            return _said(await self.catalogue.predict(model, rows, context.time_remaining(), "instances"))
 
-        return await self._with(full, context, read, asked.instances)
+        return await self._with(full, context, read, asked)
 
     async def pass_on(self, name: str, body: Mapping[str, Any], context: Any) -> Any | None:
         """What a server that speaks V1 says to this body; None if the model is none of such a server."""
@@ -119,16 +119,20 @@ class Desk:
         async def read(model: Model) -> Any | None:
             if not isinstance(model, RemoteModel) or not relays(model):
                 return None
-            return await asyncio.to_thread(relay, model, body, rows)
+            return await self._relayed(model, body, rows, context)
 
         return await self._with(full, context, read)
+
+    async def _relayed(self, model: RemoteModel, body: Mapping[str, Any], rows: int, context: Any) -> Any:
+        waiting = self.catalogue.endpoints.waiting
+        return await waiting.done(lambda patience: relay(model, body, rows, patience), context.time_remaining())
 
     async def _with(
         self,
         full: str,
         context: Any,
         work: Callable[[Model], Awaitable[T]],
-        instances: tuple[explain_pb2.Instance, ...] = (),
+        asked: Asked = NOTHING,
     ) -> T:
         """What work with a leased model comes to."""
         headers = headers_in(context)
@@ -140,7 +144,7 @@ class Desk:
         if not self._is_predictor(full):
             return await leased(None)
         assert self.predictor is not None
-        return await self.predictor.through(leased, headers, instances)
+        return await self.predictor.through(leased, headers, asked)
 
     def _lease(self, full: str, caller: Caller) -> AbstractAsyncContextManager[Model]:
         return self.catalogue.lease(full, ModelSpec(), caller)
@@ -167,21 +171,20 @@ class Desk:
         return {name: full for name, full in named.items() if NAME.fullmatch(name)}
 
 
-def _said(model: Model, givens: tuple[Given, ...]) -> list[Any]:
-    """A JSON value per instance: of one output its row, of several an object of rows. Blocks."""
+def _said(outputs: Mapping[str, Array]) -> list[Any]:
+    """A JSON value per instance: of one output its row, of several an object of rows."""
+    values = {name: array.tolist() for name, array in outputs.items()}
+    if len(values) == 1:
+        return list(next(iter(values.values())))
+    return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+
+
+def _rows(model: Model, givens: tuple[Given, ...]) -> dict[str, Array]:
+    """(n, *shape) by input. Raises InvalidRequest for instances of different shapes."""
     rows: list[dict[str, Array]] = []
     for number, given in enumerate(givens):
         place = f"instances[{number}]"
         rows.append(model.fit(arrays_of(given, model.rows, model.spec, place), place))
-    outputs = model.predict(_stacked(rows), "instances")
-    values = {name: array.tolist() for name, array in outputs.items()}
-    if len(values) == 1:
-        return list(next(iter(values.values())))
-    return [{name: value[at] for name, value in values.items()} for at in range(len(rows))]
-
-
-def _stacked(rows: list[dict[str, Array]]) -> dict[str, Array]:
-    """(n, *shape) by input. Raises InvalidRequest for instances of different shapes."""
     for number, row in enumerate(rows):
         for name, array in row.items():
             if array.shape != rows[0][name].shape:

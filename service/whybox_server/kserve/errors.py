@@ -15,7 +15,9 @@ from whybox_server.core.errors import Reason
 from whybox_server.http.encode import JSON, STATUSES, retry_after
 from whybox_server.http.reply import HEADERS
 
-NOT_FOUND, METHOD_NOT_ALLOWED, CONTENT_TOO_LARGE = 404, 405, 413
+NOT_FOUND, METHOD_NOT_ALLOWED, CONTENT_TOO_LARGE, BAD_GATEWAY = 404, 405, 413, 502
+# What the server behind us says of the caller's right to ask, of his rows, or of later: as true over here.
+TRUE_HERE = frozenset((400, 401, 403, 422, 429, 503, 504))
 MOST_SHOWN = 200  # characters of a path
 ANY_VERB = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
@@ -51,10 +53,12 @@ def _http_status(status: status_pb2.Status, *, passed_on: bool) -> int:
     info = _info(status)
     if info.reason == Reason.TOO_LARGE.value:
         return CONTENT_TOO_LARGE
-    if passed_on and info.reason == Reason.ENDPOINT_REFUSED.value:
-        own = info.metadata.get("status", "")
-        if own.isdigit() and 400 <= int(own) < 600:
-            return int(own)
+    if info.reason == Reason.ENDPOINT_REFUSED.value:
+        said = info.metadata.get("status", "")
+        own = int(said) if said.isdigit() else BAD_GATEWAY
+        return own if own in TRUE_HERE or (passed_on and 400 <= own < 600) else BAD_GATEWAY
+    if info.reason == Reason.MODEL_OUTPUT_INVALID.value:
+        return BAD_GATEWAY
     return STATUSES[status.code]
 
 

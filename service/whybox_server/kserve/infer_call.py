@@ -119,7 +119,7 @@ def instances_of(inputs: Sequence[InferInput], takes: Sequence[RowInfo]) -> tupl
     only = inputs[0]
     if only.datatype == "BYTES" and only.array.size == len(only.array):
         return tuple(explain_pb2.Instance(text=text) for text in only.array.ravel())
-    return tuple(_tensors(inputs, ["" if takes else only.name]))
+    return tuple(_tensors(inputs, ["" if len(takes) == 1 else only.name]))
 
 
 def _check_axes(inputs: Sequence[InferInput], takes: Sequence[RowInfo]) -> None:

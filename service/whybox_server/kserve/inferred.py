@@ -12,6 +12,7 @@ import numpy as np
 from whybox.v1 import explain_pb2, tensor_pb2
 from whybox_server.api.tensors import DTYPES
 from whybox_server.core.errors import InvalidRequest
+from whybox_server.kserve.asked import Asked
 from whybox_server.serving.remote.endpoint import Input
 
 ONLY = "input-0"  # as KServe calls the input of a model whose inputs have no names
@@ -31,9 +32,13 @@ def inputs_of(instances: Sequence[explain_pb2.Instance], endpoint: str) -> tuple
     return found or PLACEHOLDER
 
 
-def has_names(instances: Sequence[explain_pb2.Instance]) -> bool:
-    """Whether they are objects by input or column: then the rows that the model is asked are, too."""
-    return any(one.HasField("record") or any(one.tensors.by_name) for one in instances)
+def are_objects(asked: Asked) -> bool:
+    """Whether they came as objects by input or column: then the rows that the model is asked in V1 are, too.
+
+    The Open Inference Protocol makes its callers name every tensor; what they call an only one says nothing.
+    """
+    named = any(one.HasField("record") or any(one.tensors.by_name) for one in asked.instances)
+    return named and bool(asked.rows)
 
 
 def _of(instance: explain_pb2.Instance, field: str, endpoint: str) -> Iterator[Input]:

@@ -7,15 +7,15 @@ and how a predictor that comes back with another protocol is noticed. It is aske
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import structlog
 
-from whybox.v1 import explain_pb2
 from whybox_server.core.errors import EndpointRefused, InvalidRequest, ModelOutputInvalid, WhyboxError
-from whybox_server.kserve.inferred import PLACEHOLDER, has_names, inputs_of
+from whybox_server.kserve.asked import Asked
+from whybox_server.kserve.inferred import PLACEHOLDER, are_objects, inputs_of
 from whybox_server.serving.remote.declared import PREFIX
 from whybox_server.serving.remote.endpoint import Endpoint, Speech
 from whybox_server.serving.remote.exchange import Described
@@ -31,6 +31,8 @@ UNSEEN_S, SEEN_S = 1.0, 5.0  # between two looks at a predictor that did not ans
 LOOK_S = 5.0  # for one call of a look
 WHO_ARE_YOU = ("401", "403")  # it answers, though not to us
 OPEN_INFERENCE = (Speech.OIP_REST, Speech.OIP_GRPC)
+NOTHING = Asked(())
+NOT_READY = 503
 
 log = structlog.get_logger("whybox.kserve")
 
@@ -82,27 +84,27 @@ class Predictor:
         self,
         work: Callable[[Endpoint], Awaitable[T]],
         headers: Mapping[str, str],
-        instances: Sequence[explain_pb2.Instance] = (),
+        asked: Asked = NOTHING,
     ) -> T:
         """What work with the predictor comes to; once more if it turns out to speak another protocol by now.
 
-        headers: of the caller. instances: that tell what it takes, where it does not say so itself.
+        headers: of the caller. asked: tells what it takes, where it does not say so itself.
         """
         passed = {name: value for name, value in headers.items() if name in self.endpoint.forward}
         found = self.found or await self._look(passed)
         try:
-            return await work(self._as(found, instances))
+            return await work(self._as(found, asked))
         except (EndpointRefused, ModelOutputInvalid):
             now = await self._look(passed)
             if now == found:
                 raise
             log.warning("the predictor speaks another protocol now", before=found.speech.value, now=now.speech.value)
-            return await work(self._as(now, instances))
+            return await work(self._as(now, asked))
 
-    def _as(self, found: Found, instances: Sequence[explain_pb2.Instance]) -> Endpoint:
+    def _as(self, found: Found, asked: Asked) -> Endpoint:
         """The endpoint, with all that was found out about it."""
-        seen = replace(self.endpoint, speech=found.speech, objects=has_names(instances))
-        return replace(seen, inputs=inputs_of(instances, self.endpoint.name)) if found.silent else seen
+        seen = replace(self.endpoint, speech=found.speech, objects=are_objects(asked))
+        return replace(seen, inputs=inputs_of(asked.instances, self.endpoint.name)) if found.silent else seen
 
     async def _look(self, headers: Mapping[str, str]) -> Found:
         """Raises what the endpoint's server says to a question for metadata."""
@@ -110,9 +112,10 @@ class Predictor:
             try:
                 self.found = await asyncio.to_thread(look, self.endpoint, self.way, headers)
             except WhyboxError as failure:
-                self.found = None
-                status = failure.details.get("status") if isinstance(failure, EndpointRefused) else None
-                await self._tell(answers=not headers and status in WHO_ARE_YOU, why=str(failure))
+                if not headers:  # of a caller's own, a failure may be his
+                    self.found = None
+                    status = failure.details.get("status") if isinstance(failure, EndpointRefused) else None
+                    await self._tell(answers=status in WHO_ARE_YOU, why=str(failure))
                 raise
             await self._tell(answers=True)
             return self.found
@@ -149,7 +152,7 @@ def look(endpoint: Endpoint, way: Callable[[Endpoint], Transport], headers: Mapp
         described, silent = _described(endpoint, once)
         speech = Speech(described.speech)
         if speech in OPEN_INFERENCE and not once.run(ready(endpoint, described)):
-            raise EndpointRefused(f"{endpoint.name} has the model, and it is not ready yet", endpoint=endpoint.name)
+            raise EndpointRefused(f"{endpoint.name} has the model, and it is not ready yet", endpoint=endpoint.name, status=NOT_READY)
         return Found(speech, silent)
     finally:
         plain.close()

@@ -60,4 +60,4 @@ def _header(tensor: tensor_pb2.Tensor) -> dict[str, Any]:
     return {"dtype": name, "shape": list(tensor.shape)}
 
 
-LISTS, CODED = Style(_whole, _list), Style(_whole, _coded)
+LISTS, CODED = Style(_whole, _list, zeros=True), Style(_whole, _coded, zeros=True)

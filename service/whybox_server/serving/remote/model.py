@@ -19,7 +19,7 @@ from whybox_server.core.rows import Array, Samples
 from whybox_server.core.spec import BatchAxis, ModelSpec, ScoreKind
 from whybox_server.core.target import Link, Space
 from whybox_server.graph.cut import Cut
-from whybox_server.serving.lane import Lane, Mode, Slice
+from whybox_server.serving.lane import ENDLESS, Lane, Mode, Patience, Slice
 from whybox_server.serving.model import INPUT, Bill, Served
 from whybox_server.serving.onnx import meaning
 from whybox_server.serving.onnx.fit import fit, fit_rows
@@ -39,8 +39,8 @@ BINARY = 2  # classes
 class RemoteModel:
     """Implements `serving.model.Model`. Several may share a `session` under different specs and headers.
 
-    given: the spec as declared and asked for; meant: the same, completed. headers: of the caller, as far
-    as the endpoint passes them on.
+    given: the spec as declared and asked for; meant: the same, completed by what was seen when it was read, which
+    another caller's first answer does not change. headers: of the caller, as far as the endpoint passes them on.
     """
 
     session: Session
@@ -48,6 +48,7 @@ class RemoteModel:
     meant: meaning.Meaning
     price: Price = Price()
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    seen: meaning.Seen | None = None
 
     @property
     def digest(self) -> str:
@@ -99,7 +100,7 @@ class RemoteModel:
     def unseen(self) -> bool:
         """A declared kind of score and a known number of them leave nothing to find out."""
         known = self.session.described.columns or self._labelled
-        return self.session.seen is None and not (known and self.given.score is not None)
+        return self.seen is None and not (known and self.given.score is not None)
 
     @property
     def guesses(self) -> tuple[str, ...]:
@@ -146,13 +147,15 @@ class RemoteModel:
             )
         return ""
 
-    def predict(self, inputs: Mapping[str, Array], field: str = "inputs") -> dict[str, Array]:
-        """What it says of rows, under the name of its output."""
+    def predict(
+        self, inputs: Mapping[str, Array], field: str = "inputs", patience: Patience = ENDLESS
+    ) -> dict[str, Array]:
+        """What it says of rows, under the name of its output. Blocks."""
         rows = fit_rows(signature_of(self.session), inputs, field)
         count = len(next(iter(rows.values())))
         shapes = {name: array.shape[1:] for name, array in rows.items()}
         runner = plain_runner(self.session, Reading(self.headers, labels=self.spec.labels), shapes)
-        (scores,) = runner.run([Slice(Samples(rows), np.arange(count))], None)
+        (scores,) = runner.run([Slice(Samples(rows), np.arange(count))], None, patience)
         return {self.spec.output or "output": scores}
 
     def lane(
@@ -177,9 +180,8 @@ class RemoteModel:
     @property
     def _columns(self) -> int | None:
         """Scores of a row in the server's own words."""
-        seen = self.session.seen
-        if seen is not None:
-            return seen.columns
+        if self.seen is not None:
+            return self.seen.columns
         return self.session.described.columns or self._labelled or None
 
     @property
@@ -196,10 +198,10 @@ class RemoteModel:
 
 def model_of(session: Session, given: ModelSpec, headers: Mapping[str, str], price: Price) -> RemoteModel:
     """The model behind an open endpoint, read as the spec says. Raises InvalidRequest if that does not fit."""
-    described = session.described
-    seen = session.seen or meaning.Seen(described.columns)
-    meant = meaning.complete(given, signature_of(session), _as_declared(session), seen)
-    return RemoteModel(session, given, meant, price, headers)
+    seen = session.seen
+    known = seen or meaning.Seen(session.described.columns)
+    meant = meaning.complete(given, signature_of(session), _as_declared(session), known)
+    return RemoteModel(session, given, meant, price, headers, seen)
 
 
 def signature_of(session: Session) -> Signature:

@@ -28,6 +28,7 @@ def blend(
     n = len(masks)
     keep = np.concatenate([masks, np.ones((n, 1), bool)], axis=1)  # segment -1 is the last column
     segments = segments.reshape((1,) * (instance.ndim - segments.ndim) + segments.shape)
+    segments = segments.astype(np.intp, copy=False)  # or each row's `take` would do it
     step = max(1, BLOCK_ELEMENTS // max(instance.size, 1))
     if instance.dtype.kind == "O" or not instance.dtype == background.dtype == out.dtype:
         for lo in range(0, n, step):

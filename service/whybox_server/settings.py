@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,7 +19,7 @@ from pydantic_settings import (
 )
 
 from whybox_server.core.errors import InvalidRequest
-from whybox_server.kserve.behind import entry
+from whybox_server.kserve.behind import NAME, entry
 from whybox_server.methods import METHODS
 from whybox_server.serving.onnx.described import DescriptionError
 from whybox_server.serving.remote.declared import read
@@ -29,7 +28,6 @@ from whybox_server.serving.remote.transport.place import place_of
 
 MIB = 1 << 20
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]", "::1")
-MODEL_NAME = re.compile(r"[\w-]+", re.ASCII)  # what KServe's gateway routes
 
 
 class Settings(BaseSettings):
@@ -153,7 +151,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _behind(self) -> Settings:
         """The predictor can be named and reached, as far as that can be known without asking it."""
-        if self.model_name is not None and not MODEL_NAME.fullmatch(self.model_name):
+        if self.model_name is not None and not NAME.fullmatch(self.model_name):
             raise ValueError(
                 f"model_name: {self.model_name!r} must be letters, digits, - and _; KServe's gateway routes no others"
             )

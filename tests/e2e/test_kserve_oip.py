@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from tests.e2e.serving import INPUTS
 from tests.http_calls import Answer, Http, both
 from tests.inferring import MESSAGES, NUMPY, tensor, typed
+from tests.models.nets import mlp
+from tests.remote.onnx_rest import onnx_rest
 from tests.remote.speaking import spoken
 from tests.remote.web import Request, Response, web
 
@@ -238,6 +240,16 @@ def test_a_predictor_that_does_not_say_what_it_takes_is_asked_as_the_caller_aske
 
 def behind_us(url: str) -> Any:
     return both("--model-name", "m", "--predictor-host", url.removeprefix("http://"), models=None)
+
+
+def test_the_versions_of_a_predictors_model_are_ours():
+    """What it says it serves is said on; another one is not there."""
+    with onnx_rest({"m": mlp(np.float32).SerializeToString()}, version="7") as predictor, behind_us(predictor.url) as served:
+        assert served.call("GET", "/v2/models/m").json["versions"] == ["7"]
+        x = tensor("x", [1, 5], "FP32", data=[1, 2, 3, 4, 5])
+        answer = served.post("/v2/models/m/versions/7/infer", {"inputs": [x], "parameters": {"method": "occlusion"}})
+        assert (answer.status, answer.json["model_version"]) == (200, "7")
+        assert served.call("GET", "/v2/models/m/versions/8").status == 404
 
 
 def test_we_are_not_ready_before_our_predictor_is():

@@ -6,9 +6,11 @@ A file may say more of the same endpoint (what its tensors mean, limits, a versi
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
+NAME = re.compile(r"[\w-]+", re.ASCII)  # of models, as KServe's gateway routes them
 # KServe's own server passes these on, too.
 FORWARD = ("authorization", "x-request-id", "x-b3-traceid")
 # Where requests and curl look for authorities that vouch for a server.

@@ -7,9 +7,7 @@ folder, else of a declared endpoint.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -28,6 +26,7 @@ from whybox_server.engine.inputs import arrays_of
 from whybox_server.engine.shelf import PREFIX as MODELS
 from whybox_server.engine.task import Given
 from whybox_server.kserve.asked import Asked, Metadata
+from whybox_server.kserve.behind import NAME
 from whybox_server.kserve.parameters import merged, request_of
 from whybox_server.kserve.predictor import NOTHING, Predictor
 from whybox_server.serving.model import Model
@@ -37,8 +36,6 @@ from whybox_server.serving.remote.model import RemoteModel
 from whybox_server.serving.remote.relay import relay, relays
 
 T = TypeVar("T")
-
-NAME = re.compile(r"[\w-]+", re.ASCII)  # what KServe's gateway routes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +71,8 @@ class Desk:
         full = await self._find(name)
 
         async def read(model: Model) -> Metadata:
-            version = model.served.version or (await self.catalogue.get(full)).version if full.startswith(MODELS) else ""
+            own = (await self.catalogue.get(full)).version if full.startswith(MODELS) else ""
+            version = model.served.version or own
             silent = self._is_predictor(full) and self.predictor is not None and self.predictor.silent
             return Metadata(name, (version,) if version else (), () if silent else tuple(model.rows))
 
@@ -83,8 +81,8 @@ class Desk:
     async def explain(self, name: str, asked: Asked, context: Any) -> list[explanation_pb2.Explanation]:
         """One explanation per instance. Raises whatever `Explain` does."""
         full = await self._find(name)
-        given = merged(self.defaults, asked.parameters)
-        request = await asyncio.to_thread(request_of, full, asked.instances, given)  # it copies all instances
+        # Aside, because it copies all instances.
+        request = await asyncio.to_thread(request_of, full, asked.instances, self.given(asked))
         if not self._is_predictor(full):
             return await self.explanations.explained(request, context)
         assert self.predictor is not None
@@ -93,6 +91,10 @@ class Desk:
             headers_in(context),
             asked,
         )
+
+    def given(self, asked: Asked) -> dict[str, Any]:
+        """All parameters that hold: the caller's over the operator's."""
+        return merged(self.defaults, asked.parameters)
 
     async def predict(self, name: str, asked: Asked, context: Any) -> list[Any]:
         """What the model says of each instance, as plain JSON values: V1's `predictions`."""
@@ -138,7 +140,7 @@ class Desk:
         headers = headers_in(context)
 
         async def leased(endpoint: Endpoint | None) -> T:
-            async with self._lease(full, Caller(endpoint, headers)) as model:
+            async with self.catalogue.lease(full, ModelSpec(), Caller(endpoint, headers)) as model:
                 return await work(model)
 
         if not self._is_predictor(full):
@@ -146,14 +148,13 @@ class Desk:
         assert self.predictor is not None
         return await self.predictor.through(leased, headers, asked)
 
-    def _lease(self, full: str, caller: Caller) -> AbstractAsyncContextManager[Model]:
-        return self.catalogue.lease(full, ModelSpec(), caller)
-
     def _is_predictor(self, full: str) -> bool:
         return self.predictor is not None and self.predictor.endpoint.name == full
 
     async def _find(self, name: str) -> str:
         """The full name of the model that is meant. Raises UnknownModel."""
+        if self.predictor is not None and name == self.predictor.name:
+            return self.predictor.endpoint.name  # whatever there is besides; the folder is not looked through
         names = await self._full_names()
         if name in names:
             return names[name]

@@ -15,7 +15,7 @@ from whybox_server.core.errors import Reason
 from whybox_server.http.encode import JSON, STATUSES, retry_after
 from whybox_server.http.reply import HEADERS
 
-NOT_FOUND, METHOD_NOT_ALLOWED, CONTENT_TOO_LARGE, BAD_GATEWAY = 404, 405, 413, 502
+NOT_FOUND, METHOD_NOT_ALLOWED, CONTENT_TOO_LARGE, BAD_GATEWAY, NOT_READY = 404, 405, 413, 502, 503
 # What the server behind us says of the caller's right to ask, of his rows, or of later: as true over here.
 TRUE_HERE = frozenset((400, 401, 403, 422, 429, 503, 504))
 MOST_SHOWN = 200  # characters of a path

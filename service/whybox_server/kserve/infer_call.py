@@ -67,7 +67,7 @@ class Inferring:
                 explanations = await self.desk.explain(name, asked, context)
             with timed.phase("postprocess"):
                 served = "".join(metadata.versions[:1])
-                given = merged(self.desk.defaults, asked.parameters)
+                given = self.desk.given(asked)
 
                 def response() -> T:
                     output = written(explanations, given)

@@ -124,10 +124,11 @@ class Predictor:
         if answers == self.answers and self._looked:
             return
         self.answers, self._looked = answers, True
-        speech = self.found.speech.value if self.found else ""
-        log.info("the predictor answers", predictor=self.endpoint.url, protocol=speech) if answers else log.warning(
-            "the predictor does not answer", predictor=self.endpoint.url, why=why
-        )
+        if answers:
+            speech = self.found.speech.value if self.found else ""
+            log.info("the predictor answers", predictor=self.endpoint.url, protocol=speech)
+        else:
+            log.warning("the predictor does not answer", predictor=self.endpoint.url, why=why)
         await self.heed(answers)
 
     async def _watching(self) -> None:

@@ -25,7 +25,7 @@ from whybox_server.http.reply import HEADERS, plain
 from whybox_server.kserve.asked import Asked
 from whybox_server.kserve.desk import Desk
 from whybox_server.kserve.door import Call, Door
-from whybox_server.kserve.errors import refusal, unknown_below
+from whybox_server.kserve.errors import NOT_READY, refusal, unknown_below
 from whybox_server.kserve.events import Asking, Signed, answering, opened, signed
 from whybox_server.kserve.instances import rows_in
 from whybox_server.kserve.meters import Meters
@@ -34,7 +34,6 @@ from whybox_server.kserve.pictures import B64
 from whybox_server.kserve.shown import shown
 
 PREFIX = "/v1"
-NOT_READY = 503
 PICTURE = f'"{B64}"'.encode()
 
 
@@ -104,7 +103,7 @@ class Pages:
             with timed.phase("predict"):  # after that: what the method has asked is known by now
                 predictions = await self.desk.predict(name, asked, context)
             with timed.phase("postprocess"):
-                given = merged(self.desk.defaults, asked.parameters)
+                given = self.desk.given(asked)
                 content = await asyncio.to_thread(_answer, predictions, explanations, given)
         return self._response(name, content, asking)
 

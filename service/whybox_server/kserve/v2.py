@@ -19,7 +19,7 @@ from whybox_server.http.encode import JSON
 from whybox_server.http.reply import plain
 from whybox_server.kserve.desk import Desk
 from whybox_server.kserve.door import Call, Door
-from whybox_server.kserve.errors import ANY_VERB, unknown_below, wrong_verb
+from whybox_server.kserve.errors import ANY_VERB, NOT_READY, unknown_below, wrong_verb
 from whybox_server.kserve.infer import within
 from whybox_server.kserve.infer_call import Inferring, check_version
 from whybox_server.kserve.infer_json import from_body, to_body
@@ -28,8 +28,6 @@ from whybox_server.kserve.oip import EXTENSIONS, SERVER, described
 from whybox_server.serving.remote.speech.oip_rest import JSON_BYTES
 
 Answer = Callable[[Request, bytes, Context], Awaitable[Response]]
-
-NOT_READY = 503
 
 
 def routes(desk: Desk, guard: Guard, message_bytes: int, version: str, meters: Meters) -> list[Route]:

@@ -47,7 +47,7 @@ def instance(inputs: Any, field: str = "instances[0]") -> explain_pb2.Instance:
     if isinstance(inputs, _Picture):
         return explain_pb2.Instance(picture=to_tensor(inputs.pixels, field))
     if hasattr(inputs, "convert") and hasattr(inputs, "getbands"):
-        return explain_pb2.Instance(picture=to_tensor(_pixels(inputs), field))
+        return explain_pb2.Instance(picture=to_tensor(pixels_of(inputs), field))
     if isinstance(inputs, Mapping):
         return _from_dict(inputs, field)
     if inputs is None:
@@ -192,11 +192,11 @@ def _read_picture(path: Path) -> _Picture:
     from PIL import Image  # noqa: PLC0415 - only callers with pictures wait for Pillow
 
     with Image.open(path) as image:
-        return _Picture(_pixels(image))
+        return _Picture(pixels_of(image))
 
 
-def _pixels(image: Any) -> Array:
-    """uint8 (height, width, 3 or 1): upright, on white where transparent, 16 bits scaled to 8."""
+def pixels_of(image: Any) -> Array:
+    """uint8 (height, width, 3 or 1) of a PIL image: upright, on white where transparent, 16 bits scaled to 8."""
     from PIL import Image, ImageOps  # noqa: PLC0415 - as above
 
     image = ImageOps.exif_transpose(image)

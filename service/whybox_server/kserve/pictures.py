@@ -6,16 +6,15 @@ import io
 from typing import Any
 
 import msgspec
-import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from whybox.inputs import pixels_of
 from whybox_server.api.decode import Findings
 from whybox_server.core.errors import TooLarge
 from whybox_server.core.rows import Array
 
 B64 = "b64"
 FORMATS = ("PNG", "JPEG")
-SIXTEEN_TO_EIGHT_BITS = 257  # 65535 / 255
 FROM_URL_SAFE = str.maketrans("-_", "+/")
 # Pillow has no error of its own: what a file can do wrong ends in one of these. Warnings are errors where the
 # process wants them to be.
@@ -39,7 +38,7 @@ def pixels_in(text: Any, place: str, most_bytes: int, found: Findings) -> Array 
     try:
         with Image.open(io.BytesIO(file), formats=FORMATS) as image:
             _check_size(image, place, most_bytes)
-            return _pixels(image)
+            return pixels_of(image)
     except BOMB:
         raise _too_large(place, "its pixels", most_bytes) from None
     except BROKEN:
@@ -56,16 +55,3 @@ def _check_size(image: Image.Image, place: str, most_bytes: int) -> None:
 def _too_large(place: str, what: str, most_bytes: int) -> TooLarge:
     hint = "send a smaller picture, or raise --message-mib"
     return TooLarge(f"{place}: {what} are more than this server takes; {hint}", limit=most_bytes)
-
-
-def _pixels(image: Image.Image) -> Array:
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        deep = np.asarray(image).astype(np.float64)
-        return np.round(deep / SIXTEEN_TO_EIGHT_BITS).clip(0, 255).astype(np.uint8)[..., None]
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    grey = image.mode in {"1", "L"}
-    pixels = np.asarray(image.convert("L" if grey else "RGB"))  # (height, width[, 3])
-    return pixels[..., None] if grey else pixels
